@@ -1,0 +1,140 @@
+package smtpclient
+
+import (
+	"fmt"
+	"time"
+)
+
+const (
+	blockSize   = 32 << 10 // octets of data per write
+	minDataRate = 500      // octets/s that a server must take, on the whole
+)
+
+// sendData writes the content, lets Mark pass, writes the final dot, and gives its
+// reply to every accepted recipient.
+func (tx *transaction) sendData() {
+	mark := tx.startMark()
+	w := newBodyWriter(tx.c)
+	bodyErr := w.write(tx.mail.Data)
+	var markErr error
+	select {
+	case markErr = <-mark: // the last block and the dot can go in one write
+	default:
+		if bodyErr == nil {
+			bodyErr = w.flush()
+		}
+		// Even if the body failed, Mark must not run on behind the caller's back.
+		markErr = <-mark
+	}
+	switch {
+	case bodyErr != nil:
+		tx.settle(tx.c.lost(StageBody, bodyErr))
+		return
+	case markErr != nil:
+		// Only without the final dot is it sure that nothing was delivered (RFC 5321 4.1.1.4).
+		tx.c.broken = true
+		tx.c.log.note("stopped before the final dot")
+		tx.settle(tx.c.fault(StageMark, markErr))
+		return
+	case tx.c.ctx.Err() != nil:
+		tx.settle(tx.c.lost(StageBody, tx.c.ctx.Err()))
+		return
+	case tx.c.replies.buffered() > 0:
+		// A reply that came before the dot must never be taken for the answer to it.
+		tx.settle(tx.c.lost(StageBody, fmt.Errorf("%w: reply before the final dot", ErrProtocol)))
+		return
+	}
+	tx.c.log.note("%d octets of data", tx.size)
+	tx.c.log.add("C", ".")
+	// From the first octet of this write on, the server may have the whole mail.
+	if err := w.writeDot(); err != nil {
+		tx.settle(unknown(tx.c.lost(StageDot, err)))
+		return
+	}
+	r, err := tx.c.reply(StageDot)
+	switch {
+	case err != nil:
+		tx.settle(unknown(err))
+	case r.class() == 3:
+		tx.settle(unknown(tx.c.botched(StageDot, r)))
+	case r.class() != 2:
+		tx.settle(tx.c.refused(StageDot, r))
+	default:
+		for _, i := range tx.unsettled() {
+			tx.res.Recipients[i] = RecipientResult{Reply: &r}
+		}
+	}
+}
+
+func unknown(e *Error) *Error {
+	e.Unknown = true
+	return e
+}
+
+// startMark runs Mark beside the body.
+func (tx *transaction) startMark() <-chan error {
+	done := make(chan error, 1)
+	if tx.mail.Mark == nil {
+		done <- nil
+		return done
+	}
+	ctx, accepted := tx.c.ctx, append([]int(nil), tx.accepted...)
+	go func() { done <- tx.mail.Mark(ctx, accepted) }()
+	return done
+}
+
+// bodyWriter writes stuffed data in blocks. The last block stays in the buffer until
+// flush or writeDot.
+type bodyWriter struct {
+	c       *conn
+	stuffer dotStuffer
+	buf     []byte
+	sent    int64
+	start   time.Time
+}
+
+func newBodyWriter(c *conn) *bodyWriter { return &bodyWriter{c: c, buf: c.out[:0], start: time.Now()} }
+
+// write takes the data and writes all blocks but the last.
+func (w *bodyWriter) write(data []byte) error {
+	for len(data) > 0 {
+		n := min(len(data), blockSize)
+		w.buf = w.stuffer.stuff(w.buf, data[:n])
+		data = data[n:]
+		if len(data) > 0 {
+			if err := w.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	w.buf = w.stuffer.finish(w.buf)
+	return nil
+}
+
+// writeDot writes what is left with the final dot behind it: never anything more, or
+// a stray reply could be taken for the answer to it.
+func (w *bodyWriter) writeDot() error {
+	w.buf = append(w.buf, ".\r\n"...)
+	return w.flush()
+}
+
+// flush writes a block within the time for one block, and within what is left at
+// the minimum rate since the body began: a server that takes an octet now and then
+// does not hold us for long.
+func (w *bodyWriter) flush() error {
+	if len(w.buf) == 0 {
+		return nil
+	}
+	block := w.c.timeouts.Block
+	deadline := time.Now().Add(block)
+	w.sent += int64(len(w.buf))
+	slowest := w.start.Add(block + time.Duration(w.sent/minDataRate)*time.Second)
+	if slowest.Before(deadline) {
+		deadline = slowest
+	}
+	_ = w.c.nc.SetDeadline(deadline)
+	_, err := w.c.nc.Write(w.buf)
+	w.buf = w.buf[:0]
+	w.c.out = w.buf // keep the buffer with the connection
+	return err
+}

@@ -1,0 +1,172 @@
+package smtpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+)
+
+// conn is one connection to one address. It is used by one goroutine at a time:
+// an attempt attaches to it, and between attempts the pool owns it.
+type conn struct {
+	key      connKey
+	timeouts *Timeouts
+	raw      net.Conn // TCP: closed to end everything at once
+	nc       net.Conn // raw, or TLS on it
+	replies  *replyReader
+	out      []byte // commands not yet written
+	born     time.Time
+
+	source    netip.AddrPort
+	helo      string
+	ext       extensions
+	tls       *TLSInfo
+	tlsReason string
+	secrets   []string // what the transcript and replies must not show
+
+	transactions int
+	broken       bool // not in step with the server, or closed: nothing more may be said
+
+	// of the attempt it is attached to
+	ctx  context.Context
+	log  *transcript
+	stop func() bool
+}
+
+// attach lends c to an attempt: c is closed when ctx ends.
+func (c *conn) attach(ctx context.Context, log *transcript) {
+	c.ctx, c.log = ctx, log
+	c.stop = context.AfterFunc(ctx, func() { _ = c.raw.Close() })
+}
+
+// detach takes c back. False means that it was closed meanwhile.
+func (c *conn) detach() bool {
+	alive := c.stop()
+	c.ctx, c.log, c.stop = nil, nil, nil
+	return alive && !c.broken
+}
+
+// queue adds one command to the next write. shown replaces it in the transcript
+// if it is not empty.
+func (c *conn) queue(stage Stage, line, shown string) *Error {
+	if err := checkCommand(line); err != nil {
+		e := c.fault(stage, err)
+		e.Temporary, e.Enhanced = false, "5.5.2"
+		return e
+	}
+	if shown == "" {
+		shown = line
+	}
+	c.log.add("C", shown)
+	c.out = append(append(c.out, line...), "\r\n"...)
+	return nil
+}
+
+// flush writes the queued commands.
+func (c *conn) flush(stage Stage) *Error {
+	_ = c.nc.SetDeadline(time.Now().Add(c.timeouts.of(stage)))
+	_, err := c.nc.Write(c.out)
+	c.out = c.out[:0]
+	if err != nil {
+		return c.lost(stage, err)
+	}
+	return nil
+}
+
+// reply reads one reply. The deadline is for all of it: octets that trickle in do
+// not move it. A 421 is returned like any other, but c is not used again.
+func (c *conn) reply(stage Stage) (Reply, *Error) {
+	_ = c.nc.SetDeadline(time.Now().Add(c.timeouts.of(stage)))
+	raw, err := c.rawReply(stage)
+	if err != nil {
+		return Reply{}, err
+	}
+	return raw.reply(), nil
+}
+
+func (c *conn) rawReply(stage Stage) (rawReply, *Error) {
+	raw, err := c.replies.read()
+	for i := range raw.lines {
+		raw.lines[i] = c.redact(raw.lines[i])
+		sep := "-"
+		if i == len(raw.lines)-1 && err == nil {
+			sep = " "
+		}
+		c.log.add("S", fmt.Sprintf("%d%s%s", raw.code, sep, raw.lines[i]))
+	}
+	if raw.bad != "" {
+		c.log.add("S", c.redact(strings.TrimRight(raw.bad, "\r\n")))
+	}
+	if err != nil {
+		return raw, c.lost(stage, err)
+	}
+	// RFC 5321 3.8: after 421 the server closes the connection.
+	if raw.code == 421 {
+		c.broken = true
+	}
+	return raw, nil
+}
+
+// ask sends one command and reads its reply.
+func (c *conn) ask(stage Stage, line string) (Reply, *Error) {
+	if err := c.queue(stage, line, ""); err != nil {
+		return Reply{}, err
+	}
+	if err := c.flush(stage); err != nil {
+		return Reply{}, err
+	}
+	return c.reply(stage)
+}
+
+// redact keeps credentials that a server echoes out of transcript and replies.
+func (c *conn) redact(s string) string {
+	for _, secret := range c.secrets {
+		s = strings.ReplaceAll(s, secret, "[redacted]")
+	}
+	return s
+}
+
+// lost is the Error of a connection that can no longer be used: closed, timed out,
+// or botched by the server. Nothing is known but that it did not go on.
+func (c *conn) lost(stage Stage, err error) *Error {
+	c.broken = true
+	switch {
+	case c.ctx.Err() != nil:
+		err = context.Cause(c.ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("no answer within %v: %w", c.timeouts.of(stage), os.ErrDeadlineExceeded)
+	}
+	c.log.note("%v", err)
+	return c.fault(stage, err)
+}
+
+// botched is the Error of a well-formed reply that makes no sense where it came.
+func (c *conn) botched(stage Stage, r Reply) *Error {
+	return c.lost(stage, fmt.Errorf("%w: reply %d to %s", ErrProtocol, r.Code, stage))
+}
+
+// fault is a temporary Error without a reply.
+func (c *conn) fault(stage Stage, err error) *Error {
+	return &Error{Stage: stage, Host: c.key.host, Addr: c.key.addr, Temporary: true, Err: err}
+}
+
+// refused is the Error of a negative reply: 4yz and the connection-closing 421 are
+// temporary, 5yz is permanent (RFC 5321 4.2.1).
+func (c *conn) refused(stage Stage, r Reply) *Error {
+	return &Error{Stage: stage, Host: c.key.host, Addr: c.key.addr, Reply: &r, Temporary: r.class() != 5}
+}
+
+// quit ends the connection in good order. Whatever comes of it changes nothing.
+func (c *conn) quit() {
+	_ = c.nc.SetDeadline(time.Now().Add(c.timeouts.QUIT))
+	if _, err := c.nc.Write([]byte("QUIT\r\n")); err == nil {
+		_, _ = c.replies.read()
+	}
+	_ = c.nc.Close()
+	_ = c.raw.Close()
+}

@@ -1,0 +1,156 @@
+package smtpclient
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// errInjected: octets came in clear behind the reply to STARTTLS. They were to be
+// taken for the server's words under TLS.
+var errInjected = fmt.Errorf("%w: data behind the reply to STARTTLS", ErrProtocol)
+
+// secure does what the host's TLS policy says once EHLO is answered.
+func (a *attempt) secure(ctx context.Context, c *conn, h *Host, clear string) *Error {
+	switch {
+	case h.TLS == TLSImplicit:
+		return nil
+	case h.TLS == TLSNone:
+		c.tlsReason = h.reason()
+		return nil
+	case clear != "":
+		c.tlsReason = clear
+		return nil
+	case !c.ext.startTLS && h.TLS.mandatory():
+		return c.tlsFailed(h, nil, errors.New("STARTTLS is not offered"))
+	case !c.ext.startTLS:
+		c.tlsReason = "not offered"
+		return nil
+	}
+	r, err := c.ask(StageSTARTTLS, "STARTTLS")
+	if err != nil {
+		return c.tlsFailed(h, nil, fmt.Errorf("STARTTLS: %w", err.Err))
+	}
+	if r.class() != 2 {
+		return c.tlsFailed(h, &r, nil)
+	}
+	// RFC 3207 6: nothing received in clear may count once TLS is on.
+	if c.replies.buffered() > 0 {
+		return c.tlsFailed(h, nil, c.lost(StageSTARTTLS, errInjected).Err)
+	}
+	if err := a.handshake(ctx, c, h); err != nil {
+		return err
+	}
+	// RFC 3207 4.2: all that was learnt before is discarded, and EHLO comes again.
+	return a.hello(c, h)
+}
+
+// handshake puts TLS on the connection. One handshake serves every policy: the
+// certificate is always judged, but only some policies insist.
+func (a *attempt) handshake(ctx context.Context, c *conn, h *Host) *Error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeouts.STARTTLS)
+	defer cancel()
+	info := &TLSInfo{}
+	cfg := a.t.o.TLSConfig.Clone()
+	cfg.ServerName = h.Name
+	cfg.InsecureSkipVerify = true // VerifyConnection does it
+	cfg.VerifyPeerCertificate = nil
+	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+		err := verify(cfg, cs, h.Name)
+		info.Verified = err == nil
+		if h.TLS == TLSVerified || h.TLS == TLSImplicit {
+			return err
+		}
+		return nil
+	}
+	_ = c.raw.SetDeadline(time.Time{}) // ctx bounds the handshake
+	tc := tls.Client(c.raw, cfg)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		return c.tlsFailed(h, nil, c.lost(StageSTARTTLS, handshakeError(err)).Err)
+	}
+	cs := tc.ConnectionState()
+	info.Version, info.Cipher = versionName(cs.Version), tls.CipherSuiteName(cs.CipherSuite)
+	c.nc, c.tls, c.tlsReason = tc, info, h.reason()
+	c.replies = newReplyReader(tc)
+	verified := "certificate verified"
+	if !info.Verified {
+		verified = "certificate not verified"
+	}
+	c.log.note("%s %s, %s", info.Version, info.Cipher, verified)
+	return nil
+}
+
+// verify judges the certificate chain for the host's name. Its errors hold nothing
+// of the certificate's text, which may be huge and is the server's to choose.
+func verify(cfg *tls.Config, cs tls.ConnectionState, name string) error {
+	if len(cs.PeerCertificates) == 0 {
+		return errors.New("no certificate")
+	}
+	opts := x509.VerifyOptions{Roots: cfg.RootCAs, DNSName: name, Intermediates: x509.NewCertPool()}
+	if cfg.Time != nil {
+		opts.CurrentTime = cfg.Time()
+	}
+	for _, cert := range cs.PeerCertificates[1:] {
+		opts.Intermediates.AddCert(cert)
+	}
+	_, err := cs.PeerCertificates[0].Verify(opts)
+	var invalid x509.CertificateInvalidError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(x509.HostnameError)):
+		return fmt.Errorf("certificate is not valid for %s", name)
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return errors.New("certificate is signed by an unknown authority")
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return errors.New("certificate has expired or is not yet valid")
+	}
+	return errors.New("certificate is not valid")
+}
+
+// handshakeError bounds what a failed handshake says, and keeps what it is.
+func handshakeError(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("handshake failed: %w", context.DeadlineExceeded)
+	}
+	return fmt.Errorf("handshake failed: %s", printable(err.Error(), 200))
+}
+
+func versionName(v uint16) string {
+	switch v {
+	case tls.VersionTLS10:
+		return "TLS1.0"
+	case tls.VersionTLS11:
+		return "TLS1.1"
+	case tls.VersionTLS12:
+		return "TLS1.2"
+	case tls.VersionTLS13:
+		return "TLS1.3"
+	}
+	return fmt.Sprintf("TLS 0x%04x", v)
+}
+
+// reason is why the host has its policy.
+func (h *Host) reason() string {
+	if h.Reason != "" {
+		return h.Reason
+	}
+	return h.TLS.String()
+}
+
+// clearReason says why an opportunistic connection may be tried again in clear
+// text, on a new connection; empty if it may not. Whoever injects data gets nothing.
+func clearReason(h *Host, e *Error) string {
+	switch {
+	case h.TLS != TLSOpportunistic || e.Stage != StageSTARTTLS || errors.Is(e, errInjected):
+		return ""
+	case e.Reply == nil:
+		return printable(e.Err.Error(), 300)
+	case e.Reply.Code == 421:
+		return ""
+	}
+	return fmt.Sprintf("STARTTLS refused: %d", e.Reply.Code)
+}

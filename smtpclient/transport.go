@@ -1,0 +1,149 @@
+package smtpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// errSession is the cause when Send ran out of its own time.
+var errSession = errors.New("session limit reached")
+
+// Transport makes attempts and keeps connections between them, as http.Transport
+// does. It is safe for concurrent use; make one and keep it.
+type Transport struct {
+	o     Options
+	guard *guard
+	pool  *pool
+}
+
+// NewTransport makes a Transport. Nothing is dialled before the first Send.
+func NewTransport(o Options) *Transport {
+	o = o.withDefaults()
+	return &Transport{o: o, guard: newGuard(o.AllowedNetworks), pool: newPool(o.MaxIdle)}
+}
+
+// Send makes one attempt: the addresses of the plan in order until one takes the
+// transaction, then a result per recipient. The next address is tried after a
+// failure to connect, greet, EHLO, STARTTLS or AUTH, within MaxAddresses and
+// MaxGreeted; from MAIL on, what the server says is the outcome. A greeting or
+// EHLO reply with 4.7.x (slow down) ends the attempt too.
+//
+// Send never returns nil, and ends within the session limit or when ctx does; a ctx
+// that ends after the final dot makes the outcome unknown.
+func (t *Transport) Send(ctx context.Context, p Plan, m *Mail) *Result {
+	a := newAttempt(t, &p, m)
+	if a.admit() {
+		ctx, cancel := context.WithTimeoutCause(ctx, t.o.Timeouts.Session, errSession)
+		defer cancel()
+		a.run(ctx)
+	}
+	return a.result()
+}
+
+// Close says QUIT on idle connections and closes them. Transactions that are
+// running go on; their connections are not kept.
+func (t *Transport) Close() error {
+	t.pool.close()
+	return nil
+}
+
+// dial connects to one address and attaches the connection to the attempt.
+func (a *attempt) dial(ctx context.Context, h *Host, addr netip.AddrPort) (*conn, *Error) {
+	o := &a.t.o
+	d := net.Dialer{}
+	if !h.Trusted {
+		d.Control = a.t.guard.control
+	}
+	dial := d.DialContext
+	if o.Dial != nil {
+		dial = o.Dial
+	}
+	dialCtx, cancel := context.WithTimeout(ctx, o.Timeouts.Connect)
+	defer cancel()
+	nc, err := dial(dialCtx, "tcp", addr.String())
+	if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			err = context.Cause(ctx)
+		case dialCtx.Err() != nil:
+			err = fmt.Errorf("no connection within %v: %w", o.Timeouts.Connect, dialCtx.Err())
+		}
+		a.log.note("connect to %s (%s): %v", h.Name, addr, err)
+		return nil, &Error{Stage: StageConnect, Host: h.Name, Addr: addr, Temporary: true, Err: err}
+	}
+	c := &conn{key: keyOf(h, addr), timeouts: &o.Timeouts, raw: nc, nc: nc, born: time.Now(), helo: o.Hostname}
+	c.replies = newReplyReader(nc)
+	if tcp, ok := nc.LocalAddr().(*net.TCPAddr); ok {
+		c.source = tcp.AddrPort()
+	}
+	if c.helo == "" {
+		c.helo = "localhost"
+		if c.source.IsValid() {
+			c.helo = addressLiteral(c.source.Addr())
+		}
+	}
+	c.attach(ctx, a.log)
+	a.log.note("connected to %s (%s)", h.Name, addr)
+	a.describe(c)
+	return c, nil
+}
+
+// open makes a connection on which MAIL may be sent. An opportunistic one whose TLS
+// fails is made again in clear text: never on the same connection, which may be in any state.
+func (a *attempt) open(ctx context.Context, h *Host, addr netip.AddrPort) (*conn, *Error) {
+	c, err := a.establish(ctx, h, addr, "")
+	if err == nil || ctx.Err() != nil {
+		return c, err
+	}
+	clear := clearReason(h, err)
+	if clear == "" {
+		return nil, err
+	}
+	a.log.note("%s; again in clear text", clear)
+	return a.establish(ctx, h, addr, clear)
+}
+
+func (a *attempt) establish(ctx context.Context, h *Host, addr netip.AddrPort, clear string) (*conn, *Error) {
+	c, err := a.dial(ctx, h, addr)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.introduce(ctx, c, h, clear); err != nil {
+		a.describe(c)
+		a.hangUp(c)
+		return nil, err
+	}
+	a.describe(c)
+	return c, nil
+}
+
+// hangUp ends a connection: with QUIT if we are still in step with the server.
+func (a *attempt) hangUp(c *conn) {
+	if !c.broken {
+		a.log.add("C", "QUIT")
+	}
+	if !c.detach() {
+		_ = c.raw.Close()
+		return
+	}
+	a.t.pool.quit(c)
+}
+
+// release keeps a connection for the next transaction, or ends it.
+func (a *attempt) release(c *conn) {
+	worn := c.transactions >= a.t.o.MaxTransactions || time.Since(c.born) >= maxConnAge || a.t.o.MaxIdle < 0
+	if c.broken || worn || c.replies.buffered() > 0 {
+		a.hangUp(c)
+		return
+	}
+	a.log.note("connection kept for the next transaction")
+	if !c.detach() {
+		_ = c.raw.Close()
+		return
+	}
+	a.t.pool.put(c)
+}
