@@ -1,0 +1,154 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"postrider/internal/email"
+)
+
+// ServerOptions says which queue a Server serves, and how.
+type ServerOptions struct {
+	Class         string
+	Concurrency   int           // jobs at once
+	CheckInterval time.Duration // idle pick-up, default 10 ms
+	DrainTimeout  time.Duration // how long Shutdown waits for handlers, default 90 s
+	Log           *slog.Logger  // nil: silent
+}
+
+// Handler runs one job. With an error, or if it panics, the job is run again
+// within seconds, for ever. It must return soon after its context ended, which
+// happens when asynq's lease on the job is lost, and at the end of a shutdown.
+type Handler func(ctx context.Context, d Delivery) error
+
+// Server runs the jobs of one class.
+type Server struct {
+	asynq   *asynq.Server
+	handler Handler
+	log     *slog.Logger
+	running sync.WaitGroup
+}
+
+const (
+	defaultCheckInterval = 10 * time.Millisecond
+	defaultDrainTimeout  = 90 * time.Second
+	// delayedInterval is how often jobs whose time has come are moved on.
+	delayedInterval = time.Second
+	// lastGrace is how long Shutdown waits for handlers whose context it ended.
+	lastGrace = 10 * time.Second
+)
+
+// NewServer returns a server on rdb, which stays the caller's to close. A class
+// should have a Redis client apart from the store's, so that a stall of ours
+// never costs asynq its leases.
+func NewServer(rdb redis.UniversalClient, o ServerOptions, h Handler) *Server {
+	if o.CheckInterval <= 0 {
+		o.CheckInterval = defaultCheckInterval
+	}
+	if o.DrainTimeout <= 0 {
+		o.DrainTimeout = defaultDrainTimeout
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	log := o.Log.With("queue", o.Class)
+	config := asynq.Config{
+		Concurrency:              o.Concurrency,
+		Queues:                   map[string]int{o.Class: 1},
+		TaskCheckInterval:        o.CheckInterval,
+		DelayedTaskCheckInterval: delayedInterval,
+		ShutdownTimeout:          o.DrainTimeout,
+		RetryDelayFunc:           retryDelay,
+		IsFailure:                isFailure,
+		Logger:                   logger{log},
+		LogLevel:                 asynq.WarnLevel,
+	}
+	return &Server{asynq: asynq.NewServerFromRedisClient(rdb, config), handler: h, log: log}
+}
+
+// Start begins to take jobs and returns.
+func (s *Server) Start() error {
+	if err := s.asynq.Start(asynq.HandlerFunc(s.process)); err != nil {
+		return fmt.Errorf("start queue server: %w", err)
+	}
+	return nil
+}
+
+// Stop takes no new jobs; running ones go on.
+func (s *Server) Stop() { s.asynq.Stop() }
+
+// Shutdown takes no new jobs, waits for the running ones up to DrainTimeout,
+// then ends the contexts of those left (their jobs go back to the queue) and
+// waits some seconds more for them to notice.
+func (s *Server) Shutdown() {
+	s.asynq.Shutdown()
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(lastGrace):
+		s.log.Error("a handler goes on after its context ended")
+	}
+}
+
+func (s *Server) process(ctx context.Context, t *asynq.Task) error {
+	s.running.Add(1)
+	defer s.running.Done()
+	d, err := decode(t.Payload())
+	if err != nil {
+		// Nobody can run it: asynq's archive is where it can be looked at.
+		id, _ := asynq.GetTaskID(ctx)
+		s.log.Error("job cannot be read", "id", id, "error", err)
+		return fmt.Errorf("read job: %w: %w", err, asynq.SkipRetry)
+	}
+	return s.handler(ctx, d)
+}
+
+var errNotAJob = errors.New("not a job of ours")
+
+func decode(payload []byte) (Delivery, error) {
+	var d Delivery
+	if err := json.Unmarshal(payload, &d); err != nil {
+		return Delivery{}, fmt.Errorf("%w: %w", errNotAJob, err)
+	}
+	_, err := email.ParseID(email.MessagePrefix, d.Message)
+	if err != nil || (d.World != email.Live && d.World != email.Test) || d.Envelope < 0 || d.Generation < 0 {
+		return Delivery{}, errNotAJob
+	}
+	return d, nil
+}
+
+// retryDelay is 1 to 5 s: a retry repairs a crash or a stall of Redis, and is
+// spread so that many do not come back at once.
+func retryDelay(int, error, *asynq.Task) time.Duration {
+	return time.Second + rand.N(4*time.Second)
+}
+
+// isFailure keeps what happens to a job from outside (a lost lease, a shutdown)
+// out of asynq's count of retries.
+func isFailure(err error) bool {
+	return !errors.Is(err, asynq.ErrLeaseExpired) && !errors.Is(err, context.Canceled)
+}
+
+// logger writes asynq's messages to slog.
+type logger struct{ log *slog.Logger }
+
+func (l logger) Debug(args ...any) { l.log.Debug(fmt.Sprint(args...)) }
+func (l logger) Info(args ...any)  { l.log.Info(fmt.Sprint(args...)) }
+func (l logger) Warn(args ...any)  { l.log.Warn(fmt.Sprint(args...)) }
+func (l logger) Error(args ...any) { l.log.Error(fmt.Sprint(args...)) }
+
+// Fatal only logs: whether the process ends is not a library's decision.
+func (l logger) Fatal(args ...any) { l.log.Error(fmt.Sprint(args...)) }

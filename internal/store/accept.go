@@ -1,0 +1,284 @@
+package store
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"postrider/internal/email"
+)
+
+// Submission is one message ready to be kept.
+type Submission struct {
+	// Message is complete: recipients with their first states, envelopes with
+	// reverse-paths. An envelope without NextAt is due when the message is.
+	Message        *email.Message
+	Content        *email.Content
+	IdempotencyKey string // empty: none
+	// Fingerprint tells requests under one IdempotencyKey apart.
+	Fingerprint [32]byte
+}
+
+// acceptScript keeps a message unless its Idempotency-Key or id is there already.
+//
+//	KEYS 1 idempotency entry (the record if there is none), 2 record, 3 body,
+//	     4 events, 5 stream, 6 due, 7 purge, 8... indexes
+//	ARGV 1 id, 2 idempotency value (empty: none), 3 its TTL in ms, 4 meta, 5 state,
+//	     6 body, 7 purge score (empty: not finished), 8 number of due entries,
+//	     then each as envelope and score, then the events
+//
+// Returns the idempotency value that stands now (empty without one). Safe to run
+// twice: with a key the second run finds its own value, without one its own id.
+const acceptScript = `
+local id, value = ARGV[1], ARGV[2]
+if value ~= '' then
+  local standing = redis.call('GET', KEYS[1])
+  if standing then return standing end
+end
+if redis.call('EXISTS', KEYS[2]) == 1 then return value end
+
+redis.call('HSET', KEYS[2], 'm', ARGV[4], 's', ARGV[5])
+redis.call('SET', KEYS[3], ARGV[6])
+if ARGV[7] ~= '' then redis.call('ZADD', KEYS[7], ARGV[7], id) end
+local at = 9
+for _ = 1, tonumber(ARGV[8]) do
+  redis.call('ZADD', KEYS[6], ARGV[at + 1], id .. ':' .. ARGV[at])
+  at = at + 2
+end
+for position = 0, #ARGV - at do
+  redis.call('RPUSH', KEYS[4], ARGV[at + position])
+  redis.call('XADD', KEYS[5], '*', 'm', id, 'p', position)
+end
+for i = 8, #KEYS do redis.call('ZADD', KEYS[i], 0, id) end
+if value ~= '' then redis.call('SET', KEYS[1], value, 'PX', ARGV[3]) end
+return value
+`
+
+// When the sweeper looks at an envelope whose job should be running or waiting,
+// and how long before its time it makes the job of one that waits longer.
+const (
+	lookAfter = 25 * time.Second
+	wakeAhead = 2 * time.Minute
+)
+
+// dueScore is when to look at an envelope again that is to be tried at next. Up
+// to two minutes ahead the caller adds the job itself, and the sweeper looks
+// whether it did; beyond that the sweeper makes the job.
+func dueScore(next, now time.Time) int64 {
+	switch ahead := next.Sub(now); {
+	case ahead > wakeAhead:
+		return toMS(next.Add(-wakeAhead))
+	case ahead > 0:
+		return toMS(next.Add(lookAfter))
+	}
+	return toMS(now.Add(lookAfter))
+}
+
+// ShardFor picks the shard of new mail: by world and Idempotency-Key, or random
+// without one.
+func (m *Messages) ShardFor(w email.World, idempotencyKey string) uint8 {
+	if idempotencyKey == "" {
+		return uint8(rand.IntN(m.options.Shards))
+	}
+	h := fnv.New64a()
+	h.Write([]byte(string(w) + "\x00" + idempotencyKey))
+	return uint8(h.Sum64() % uint64(m.options.Shards))
+}
+
+// Replay looks an Idempotency-Key up: the message accepted under it (its states
+// of now, with AtAccept as answered then), nil if there is none,
+// ErrIdempotencyReused if the fingerprint differs.
+func (m *Messages) Replay(ctx context.Context, w email.World, key string, fingerprint [32]byte) (*email.Message, error) {
+	if key == "" {
+		return nil, nil
+	}
+	value, err := m.rdb.Get(ctx, keysOf(w, m.ShardFor(w, key)).idempotency(key)).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up an idempotency key: %w", err)
+	}
+	return m.replay(ctx, w, value, fingerprint)
+}
+
+func (m *Messages) replay(ctx context.Context, w email.World, value string, fingerprint [32]byte) (*email.Message, error) {
+	print, id, ok := strings.Cut(value, " ")
+	if !ok || !isShort(id) {
+		return nil, fmt.Errorf("replay: %w: an idempotency entry", errBroken)
+	}
+	if print != base64.RawURLEncoding.EncodeToString(fingerprint[:]) {
+		return nil, ErrIdempotencyReused
+	}
+	msg, err := m.Get(ctx, w, long(id))
+	if err != nil {
+		return nil, fmt.Errorf("replay %s: %w", long(id), err)
+	}
+	return msg, nil
+}
+
+// Accept keeps a message in one script: idempotency, record, body, first events,
+// indexes, due entries. It returns the stored message, and whether an earlier one
+// of the same Idempotency-Key was replayed instead. Errors: ErrIdempotencyReused.
+func (m *Messages) Accept(ctx context.Context, s *Submission) (msg *email.Message, replayed bool, err error) {
+	if err := check(s, m); err != nil {
+		return nil, false, fmt.Errorf("accept %s: %w", s.Message.ID, err)
+	}
+	msg = firstState(s.Message)
+	keys, id, err := m.locate(msg.World, msg.ID)
+	if err != nil {
+		return nil, false, fmt.Errorf("accept %s: %w", s.Message.ID, err)
+	}
+	value, idem := "", keys.record(id)
+	if s.IdempotencyKey != "" {
+		value = base64.RawURLEncoding.EncodeToString(s.Fingerprint[:]) + " " + id
+		idem = keys.idempotency(s.IdempotencyKey)
+	}
+	args, err := m.acceptArgs(msg, s.Content, id, value)
+	if err != nil {
+		return nil, false, fmt.Errorf("accept %s: %w", msg.ID, err)
+	}
+	names := []string{
+		idem, keys.record(id), keys.body(id), keys.events(id), keys.stream(), keys.due(), keys.purge(),
+		keys.status(msg.Status()),
+	}
+	names = append(names, keys.indexes(msg)...)
+	standing, err := m.scripts.accept.Run(ctx, m.rdb, names, args...).Text()
+	if err != nil {
+		return nil, false, fmt.Errorf("accept %s: %w", msg.ID, err)
+	}
+	if standing == value {
+		return msg, false, nil
+	}
+	earlier, err := m.replay(ctx, msg.World, standing, s.Fingerprint)
+	return earlier, err == nil, err
+}
+
+func (m *Messages) acceptArgs(msg *email.Message, content *email.Content, id, value string) ([]any, error) {
+	fixed, err := encodeMeta(msg)
+	if err != nil {
+		return nil, err
+	}
+	now, err := encodeState(msg)
+	if err != nil {
+		return nil, err
+	}
+	body, err := m.packer.pack(content)
+	if err != nil {
+		return nil, err
+	}
+	purge := ""
+	if !msg.CompletedAt.IsZero() {
+		purge = strconv.FormatInt(m.purgeScore(msg.CompletedAt), 10)
+	}
+	var due []any
+	for i, e := range msg.Envelopes {
+		if e.State.Phase == email.Waiting {
+			due = append(due, i, dueScore(e.State.NextAt, msg.CreatedAt))
+		}
+	}
+	args := []any{id, value, m.options.IdempotencyWindow.Milliseconds(), fixed, now, body, purge, len(due) / 2}
+	args = append(args, due...)
+	for i, r := range msg.Recipients {
+		raw, err := json.Marshal(event{
+			ID: eventBase(), At: toMS(msg.CreatedAt), Recipient: i, Status: r.State.Status, Seq: r.State.Seq,
+			Next: toMS(r.State.NextAttemptAt), Reason: r.State.Reason,
+		})
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, raw)
+	}
+	return args, nil
+}
+
+// purgeScore is when upkeep looks first at a message that completed then.
+func (m *Messages) purgeScore(completed time.Time) int64 {
+	return toMS(completed.Add(min(m.options.ContentRetention, m.options.MetadataRetention)))
+}
+
+// firstState is the message as it will be read back: times in milliseconds, and
+// what follows from the rest filled in. The caller's message stays as it is.
+func firstState(in *email.Message) *email.Message {
+	m := *in
+	for _, t := range []*time.Time{&m.CreatedAt, &m.ScheduledAt, &m.ExpiresAt} {
+		*t = fromMS(toMS(*t))
+	}
+	if m.Stream == "" {
+		m.Stream = defaultStream
+	}
+	if m.MessageID == "" {
+		m.MessageID = impliedMessageID(&m)
+	}
+	m.CompletedAt = m.CreatedAt
+	m.Recipients = slices.Clone(in.Recipients)
+	for i := range m.Recipients {
+		s := &m.Recipients[i].State
+		s.Seq, s.AtAccept = 1, s.Status
+		s.NextAttemptAt = fromMS(toMS(s.NextAttemptAt))
+		if !s.Status.Final() {
+			m.CompletedAt = time.Time{}
+		}
+	}
+	m.Envelopes = slices.Clone(in.Envelopes)
+	for i := range m.Envelopes {
+		s := &m.Envelopes[i].State
+		if s.Phase == "" {
+			s.Phase = email.Waiting
+		}
+		if s.NextAt = fromMS(toMS(s.NextAt)); s.NextAt.IsZero() {
+			s.NextAt = m.Due()
+		}
+	}
+	return &m
+}
+
+// maxRecipients keeps one script's run within the 1,024 event ids it can make.
+const maxRecipients = 1000
+
+// check refuses what would make a record that cannot be read or delivered.
+func check(s *Submission, m *Messages) error {
+	msg := s.Message
+	shard, err := email.Shard(msg.ID)
+	switch {
+	case err != nil:
+		return err
+	case msg.World != email.Live && msg.World != email.Test:
+		return errors.New("it has no world")
+	case int(shard) >= m.options.Shards:
+		return errors.New("its shard does not exist")
+	case s.IdempotencyKey != "" && shard != m.ShardFor(msg.World, s.IdempotencyKey):
+		return errors.New("its shard is not its idempotency key's")
+	case s.Content == nil || len(msg.Recipients) == 0 || msg.CreatedAt.IsZero() || msg.ExpiresAt.IsZero():
+		return errors.New("it is not complete")
+	case len(msg.Recipients) > maxRecipients:
+		return errors.New("it has too many recipients")
+	}
+	members := make([][]int, len(msg.Envelopes))
+	for i, r := range msg.Recipients {
+		first := r.State.Status == email.Queued || r.State.Status == email.Scheduled
+		inside := r.Envelope >= 0 && r.Envelope < len(msg.Envelopes)
+		if !(first && inside) && !(r.State.Status == email.Suppressed && r.Envelope == -1) {
+			return fmt.Errorf("recipient %d has no first state or no envelope", i)
+		}
+		if inside {
+			members[r.Envelope] = append(members[r.Envelope], i)
+		}
+	}
+	for i, e := range msg.Envelopes {
+		if len(members[i]) == 0 || !slices.Equal(members[i], e.Recipients) {
+			return fmt.Errorf("envelope %d disagrees with its recipients", i)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"postrider/internal/email"
+)
+
+// Key is an API key; only the hash of its secret is stored.
+type Key struct {
+	ID        string
+	World     email.World
+	Name      string
+	Prefix    string // first 12 characters of the secret
+	Scopes    []string
+	CreatedAt time.Time
+}
+
+// Keys is the aggregate of API keys.
+type Keys struct {
+	rdb redis.UniversalClient
+	add *redis.Script
+}
+
+// storedKey is a key as it is stored; its world stands in the key's name.
+type storedKey struct {
+	ID      string   `json:"i"`
+	Name    string   `json:"n,omitempty"`
+	Prefix  string   `json:"p,omitempty"`
+	Scopes  []string `json:"s,omitempty"`
+	Created int64    `json:"c"`
+	Nonce   string   `json:"o"` // of the Add that made it
+}
+
+// addKeyScript adds an API key.
+//
+//	KEYS 1 by hash, 2 by id
+//	ARGV 1 the key, 2 its hash
+//
+// Returns 1, or 0 if the hash or id exists. Safe to run twice: the nonce inside
+// the value tells this Add's own entry from another's.
+const addKeyScript = `
+local standing = redis.call('GET', KEYS[1])
+if standing == ARGV[1] then return 1 end
+if standing or redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+redis.call('SET', KEYS[2], ARGV[2])
+return 1
+`
+
+// Add keeps a key under the SHA-256 of its secret. ErrAlreadyExists if the hash
+// or the id exists.
+func (k *Keys) Add(ctx context.Context, key Key, hash [32]byte) error {
+	raw, err := json.Marshal(storedKey{
+		ID: key.ID, Name: key.Name, Prefix: key.Prefix, Scopes: key.Scopes, Created: toMS(key.CreatedAt), Nonce: rand.Text(),
+	})
+	if err != nil {
+		return fmt.Errorf("add key %s: %w", key.ID, err)
+	}
+	names := []string{apiKeyByHash(key.World, hash), apiKeyByID(key.World, key.ID)}
+	added, err := k.add.Run(ctx, k.rdb, names, raw, hex.EncodeToString(hash[:])).Int()
+	if err != nil {
+		return fmt.Errorf("add key %s: %w", key.ID, err)
+	}
+	if added == 0 {
+		return fmt.Errorf("add key %s: %w", key.ID, ErrAlreadyExists)
+	}
+	return nil
+}
+
+// ByHash finds a key by the SHA-256 of its secret. ErrNotFound if there is none.
+func (k *Keys) ByHash(ctx context.Context, w email.World, hash [32]byte) (*Key, error) {
+	raw, err := k.rdb.Get(ctx, apiKeyByHash(w, hash)).Bytes()
+	if errors.Is(err, redis.Nil) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find a key: %w", err)
+	}
+	var s storedKey
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return nil, fmt.Errorf("find a key: %w: %w", errBroken, err)
+	}
+	return &Key{ID: s.ID, World: w, Name: s.Name, Prefix: s.Prefix, Scopes: s.Scopes, CreatedAt: fromMS(s.Created)}, nil
+}

@@ -1,0 +1,152 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"postrider/internal/email"
+)
+
+// Verdict is what Begin says about a job.
+type Verdict string
+
+// The verdicts.
+const (
+	Begun    Verdict = "begun"     // the caller holds Fence
+	Over     Verdict = "done"      // envelope final, or message gone
+	Stale    Verdict = "stale"     // the job is of an older generation
+	Early    Verdict = "early"     // not due yet: Message.Envelopes[i].State.NextAt
+	Occupied Verdict = "in_flight" // another attempt runs: State.Worker, State.Fence
+)
+
+// Start is what Begin answers. Message and Content are set when Verdict is
+// Begun; Message without Content for Early and Occupied. Content is nil if it
+// was forgotten.
+type Start struct {
+	Verdict Verdict
+	Fence   int64
+	Message *email.Message
+	Content *email.Content
+}
+
+// Claim names one attempt that a worker holds.
+type Claim struct {
+	World    email.World
+	Message  string
+	Envelope int
+	Fence    int64
+}
+
+// beginScript takes the next fence of an envelope. Prelude, and
+//
+//	KEYS 6 body
+//	ARGV 6 envelope, 7 generation, 8 worker, 9 nonce, 10 due score,
+//	     11 earliest next time that counts as due
+//
+// Returns {'gone'}, {verdict} or {verdict, fence, record as HGETALL, body or false}.
+// Safe to run twice: the nonce is made once per call, and a second run that finds
+// it holding the envelope answers as the first.
+const beginScript = `
+local envelope = tonumber(ARGV[6])
+local e = envelopes[envelope + 1]
+if not e then return {'gone'} end
+
+local function loaded(verdict)
+  local body = false
+  if verdict == 'begun' then body = redis.call('GET', KEYS[6]) end
+  return {verdict, e.f or 0, redis.call('HGETALL', KEYS[1]), body}
+end
+
+if e.p == 'done' then return {'done'} end
+if e.p == 'flight' and e.o == ARGV[9] then return loaded('begun') end
+if tonumber(ARGV[7]) < (e.g or 0) then return {'stale'} end
+if e.p ~= 'wait' then return loaded('in_flight') end
+if (e.n or 0) > tonumber(ARGV[11]) then return loaded('early') end
+
+e.p, e.n, e.f, e.w, e.o, e.b = 'flight', nil, (e.f or 0) + 1, ARGV[8], ARGV[9], tonumber(now)
+for i, r in ipairs(s.r) do
+  if (r.e or 0) == envelope and r.s == 'scheduled' then become(i, 'queued', nil, '') end
+end
+redis.call('ZADD', KEYS[4], ARGV[10], id .. ':' .. ARGV[6])
+save()
+return loaded('begun')
+`
+
+// earlySlack is how much before its time an attempt may begin: jobs are timed in
+// whole seconds.
+const earlySlack = time.Second
+
+// Begin takes the next fence of an envelope, moves scheduled recipients to
+// queued, sets its due entry to look again in 25 s, and loads the message and its
+// content. Every refusal is a Verdict, not an error.
+func (m *Messages) Begin(ctx context.Context, w email.World, id string, envelope, generation int, worker string, now time.Time) (*Start, error) {
+	keys, name, err := m.locate(w, id)
+	if err != nil || envelope < 0 {
+		return &Start{Verdict: Over}, nil
+	}
+	names := append(m.changeKeys(keys, name), keys.body(name))
+	args := append(m.changeArgs(keys, name, now), envelope, generation, worker, rand.Text()[:12],
+		toMS(now.Add(lookAfter)), toMS(now.Add(earlySlack)))
+	answer, err := m.scripts.begin.Run(ctx, m.rdb, names, args...).Slice()
+	if err != nil {
+		return nil, fmt.Errorf("begin %s envelope %d: %w", id, envelope, err)
+	}
+	start, err := m.readStart(w, name, answer)
+	if err != nil {
+		return nil, fmt.Errorf("begin %s envelope %d: %w", id, envelope, err)
+	}
+	return start, nil
+}
+
+func (m *Messages) readStart(w email.World, id string, answer []any) (*Start, error) {
+	verdict, _ := at(answer, 0).(string)
+	start := &Start{Verdict: Verdict(verdict)}
+	switch start.Verdict {
+	case "gone", Over:
+		return &Start{Verdict: Over}, nil
+	case Stale:
+		return start, nil
+	case Begun, Early, Occupied:
+	default:
+		return nil, fmt.Errorf("%w: no verdict", errBroken)
+	}
+	start.Fence, _ = at(answer, 1).(int64)
+	pairs, _ := at(answer, 2).([]any)
+	var err error
+	if start.Message, err = decodeMessage(w, id, pairsToMap(pairs)); err != nil {
+		return nil, err
+	}
+	if body, ok := at(answer, 3).(string); ok && start.Verdict == Begun {
+		start.Content, err = m.packer.unpackContent([]byte(body))
+	}
+	return start, err
+}
+
+// changeKeys and changeArgs are the prelude's KEYS and ARGV.
+func (m *Messages) changeKeys(k shardKeys, id string) []string {
+	return []string{k.record(id), k.events(id), k.stream(), k.due(), k.purge()}
+}
+
+func (m *Messages) changeArgs(k shardKeys, id string, now time.Time) []any {
+	return []any{id, toMS(now), eventBase(), k.statusStem(), m.purgeScore(now)}
+}
+
+// at reads an element of a script's answer, nil if it is not there.
+func at(answer []any, i int) any {
+	if i < len(answer) {
+		return answer[i]
+	}
+	return nil
+}
+
+func pairsToMap(pairs []any) map[string]string {
+	out := make(map[string]string, len(pairs)/2)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		key, _ := pairs[i].(string)
+		value, _ := pairs[i+1].(string)
+		out[key] = value
+	}
+	return out
+}

@@ -1,0 +1,106 @@
+package store
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"postrider/internal/email"
+)
+
+func TestBrokenContentIsAnError(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		ctx := t.Context()
+		for _, c := range []struct{ name, field, value string }{
+			{"no meta", "m", ""},
+			{"meta is no JSON", "m", "{"},
+			{"meta of another message", "m", `{"e":[{},{}]}`},
+			{"no state", "s", ""},
+			{"state is no JSON", "s", "["},
+			{"no recipients", "s", `{"e":[{"p":"wait"}]}`},
+			{"unknown status", "s", `{"r":[{"s":"lost"}],"e":[{"p":"wait"}]}`},
+			{"unknown phase", "s", `{"r":[{"s":"queued"}],"e":[{"p":"lost"}]}`},
+			{"no such envelope", "s", `{"r":[{"s":"queued","e":1}],"e":[{"p":"wait"}]}`},
+			{"envelope -2", "s", `{"r":[{"s":"queued","e":-2}],"e":[{"p":"wait"}]}`},
+			{"mark of none", "s", `{"r":[{"s":"queued"}],"e":[{"p":"marked","m":"4"}]}`},
+			{"reply is no JSON", "y0", "x"},
+		} {
+			msg := f.accept(t, draft(f.Messages, "ada@example.org"))
+			keys, id, _ := f.Messages.locate(email.Live, msg.ID)
+			f.rdb.HSet(ctx, keys.record(id), c.field, c.value)
+			if got, err := f.Messages.Get(ctx, email.Live, msg.ID); !errors.Is(err, errBroken) {
+				t.Errorf("%s: Get = %v, %v; want a broken record", c.name, got, err)
+			}
+			if s, err := f.Messages.Begin(ctx, email.Live, msg.ID, 0, 0, "w", start()); err == nil && s.Verdict == Begun {
+				t.Errorf("%s: Begin = %+v", c.name, s)
+			}
+			f.rdb.Del(ctx, keys.all())
+		}
+		msg := f.accept(t, draft(f.Messages, "ada@example.org"))
+		keys, id, _ := f.Messages.locate(email.Live, msg.ID)
+		f.rdb.Set(ctx, keys.body(id), "no zstd", 0)
+		f.rdb.RPush(ctx, keys.events(id), "{")
+		f.rdb.RPush(ctx, keys.attempts(id), "1 no zstd")
+		if _, err := f.Messages.Content(ctx, email.Live, msg.ID); !errors.Is(err, errBroken) {
+			t.Errorf("Content = %v, want a broken record", err)
+		}
+		if _, _, err := f.Messages.Events(ctx, email.Live, msg.ID, 0, 10); !errors.Is(err, errBroken) {
+			t.Errorf("Events = %v, want a broken record", err)
+		}
+		if _, err := f.Messages.Attempts(ctx, email.Live, msg.ID); !errors.Is(err, errBroken) {
+			t.Errorf("Attempts = %v, want a broken record", err)
+		}
+	})
+}
+
+func TestUnknownMessages(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		for _, id := range []string{email.NewMessageID(0), email.NewMessageID(200), "msg_x", ""} {
+			_, get := f.Messages.Get(t.Context(), email.Live, id)
+			_, content := f.Messages.Content(t.Context(), email.Live, id)
+			_, _, events := f.Messages.Events(t.Context(), email.Live, id, 0, 10)
+			_, attempts := f.Messages.Attempts(t.Context(), email.Live, id)
+			for name, err := range map[string]error{"Get": get, "Content": content, "Events": events, "Attempts": attempts} {
+				if !errors.Is(err, ErrNotFound) {
+					t.Errorf("%s of %q = %v, want ErrNotFound", name, id, err)
+				}
+			}
+		}
+	})
+}
+
+func TestContentIsBoundedUnpacked(t *testing.T) {
+	p := newPacker()
+	bomb, err := p.pack(&email.Content{Text: strings.Repeat("x", maxAttempt+1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.decodeAttempt("1 " + string(bomb)); !errors.Is(err, errBroken) {
+		t.Errorf("an attempt of %d bytes that unpacks to %d = %v, want a refusal", len(bomb), maxAttempt, err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	p := newPacker()
+	packed, err := p.pack(toAttempt(&email.Attempt{Outcomes: []email.Outcome{{Status: email.Delivered}}}))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(`{"c":1,"f":{"e":"a@b"},"t":[{"e":"c@d"}],"e":[{"d":"d","p":"x"}]}`, `{"r":[{"s":"queued"}],"e":[{"p":"wait","m":"0"}]}`, `{"c":250}`)
+	f.Add(`{"i":"01k3","a":1,"r":0,"s":"queued","q":1}`, "1 "+string(packed), string(packed))
+	f.Add(`{"r":[{"e":"a@b","t":"to","s":"queued"}]}`, `{"r":[{"s":"queued","e":-1}]}`, "01k3000000000000000000000a:0")
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		if m, err := decodeMessage(email.Live, "x", map[string]string{"m": a, "s": b, "y0": c}); err == nil {
+			if len(m.Recipients) == 0 && len(m.Envelopes) > 0 && m.Envelopes[0].Recipients != nil {
+				t.Error("an envelope with recipients that the message has not")
+			}
+			_, _ = encodeStub(m)
+			_ = m.Status()
+		}
+		_, _ = decodeEvent(a)
+		_, _ = p.decodeAttempt(b)
+		_, _ = p.unpackContent([]byte(c))
+		_, _, _ = parseDueMember(c)
+		_, _ = decodeDomain("x", a)
+	})
+}

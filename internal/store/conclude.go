@@ -1,0 +1,192 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"postrider/internal/email"
+)
+
+// Concluded says whether and when the envelope is to be woken again.
+type Concluded struct {
+	Done       bool
+	Generation int
+	NextAt     time.Time
+}
+
+// concludeScript writes what an attempt came to. Prelude, giveBack, and
+//
+//	KEYS 6 attempts
+//	ARGV 10 start of the attempt (0: it is not counted), 11 the attempt, 12... per
+//	     outcome: recipient, status, 1 if unknown, reason, event tail, reply
+//
+// Returns as giveBack, and is safe to run twice for its reason. Edges: only a
+// recipient of this envelope that is not final moves; a canceled one becomes
+// canceled unless it was delivered or bounced.
+const concludeScript = `
+for k = 12, #ARGV, 6 do
+  local r = s.r[tonumber(ARGV[k]) + 1]
+  if not r or (r.e or 0) ~= envelope then return redis.error_reply('ERR an outcome outside the envelope') end
+  if r.s == 'scheduled' then return redis.error_reply('ERR an outcome before its time') end
+end
+
+local started = tonumber(ARGV[10])
+if started > 0 then
+  e.a = (e.a or 0) + 1
+  redis.call('RPUSH', KEYS[6], string.format('%d ', e.a) .. ARGV[11])
+end
+
+for k = 12, #ARGV, 6 do
+  local i = tonumber(ARGV[k]) + 1
+  local r, status, reason, tail = s.r[i], ARGV[k + 1], ARGV[k + 3], ARGV[k + 4]
+  if not FINAL[r.s] then
+    if ARGV[k + 2] == '1' then r.u = (r.u or 0) + 1 end
+    if started > 0 then
+      r.a = (r.a or 0) + 1
+      r.f = r.f or started
+      r.l = started
+    end
+    if ARGV[k + 5] ~= '' then redis.call('HSET', KEYS[1], 'y' .. ARGV[k], ARGV[k + 5]) end
+    if status == 'delivered' or status == 'bounced' then
+      r.x = nil
+      if status == 'delivered' then r.d = tonumber(now) else r.b = tonumber(now) end
+      become(i, status, nil, tail)
+    elseif r.x == 1 then
+      drop(i)
+    elseif status == 'deferred' then
+      r.n = tonumber(ARGV[8])
+      become(i, status, nil, tail)
+    else
+      if reason == 'expired' and (r.u or 0) > 0 then reason = 'outcome_unknown' end
+      become(i, status, reason, tail)
+    end
+  end
+end
+for i, r in ipairs(s.r) do
+  if (r.e or 0) == envelope and r.x == 1 and not FINAL[r.s] then drop(i) end
+end
+return giveBack()
+`
+
+// releaseScript gives an envelope back without an attempt. Prelude and giveBack.
+// An attempt past its mark is never released: its bytes may be out.
+const releaseScript = `
+if e.p == 'marked' then return {'lost'} end
+for i, r in ipairs(s.r) do
+  if (r.e or 0) == envelope and r.x == 1 and not FINAL[r.s] then drop(i) end
+end
+return giveBack()
+`
+
+// Conclude writes what an attempt came to: states, events, the attempt, due. With
+// a lost fence it returns ErrLostFence and changes nothing; run twice with the
+// same claim it answers as the first time. For recipients that are not final the
+// envelope's next time is nextAt (their outcome's NextAt stays in the attempt
+// only). The attempt's number is the envelope's next, whatever a.Number says. An
+// attempt with a zero StartedAt never got as far as a slot: its outcomes count,
+// the attempt itself does not. Canceled recipients become canceled (or
+// failed/outcome_unknown once an attempt was unknown) unless the outcome is
+// delivered or bounced; an unknown one that expires is failed/outcome_unknown.
+func (m *Messages) Conclude(ctx context.Context, c Claim, a *email.Attempt, nextAt, now time.Time) (*Concluded, error) {
+	keys, id, err := m.locate(c.World, c.Message)
+	if err != nil {
+		return nil, ErrLostFence
+	}
+	blob, err := m.packer.pack(toAttempt(a))
+	if err != nil {
+		return nil, fmt.Errorf("conclude %s envelope %d: %w", c.Message, c.Envelope, err)
+	}
+	args := append(m.giveBackArgs(keys, id, c, nextAt, now), toMS(a.StartedAt), blob)
+	for _, o := range a.Outcomes {
+		more, err := outcomeArgs(o)
+		if err != nil {
+			return nil, fmt.Errorf("conclude %s envelope %d: %w", c.Message, c.Envelope, err)
+		}
+		args = append(args, more...)
+	}
+	names := append(m.changeKeys(keys, id), keys.attempts(id))
+	done, err := m.giveBack(ctx, m.scripts.conclude, names, args)
+	if err != nil {
+		return nil, fmt.Errorf("conclude %s envelope %d: %w", c.Message, c.Envelope, err)
+	}
+	return done, nil
+}
+
+// Release gives an envelope back without an attempt (no slot at its provider,
+// shutdown, a dead worker's unmarked attempt): no event, no attempt; canceled
+// recipients become canceled. Errors as Conclude, ErrLostFence also past the mark.
+func (m *Messages) Release(ctx context.Context, c Claim, nextAt, now time.Time) (*Concluded, error) {
+	keys, id, err := m.locate(c.World, c.Message)
+	if err != nil {
+		return nil, ErrLostFence
+	}
+	done, err := m.giveBack(ctx, m.scripts.release, m.changeKeys(keys, id), m.giveBackArgs(keys, id, c, nextAt, now))
+	if err != nil {
+		return nil, fmt.Errorf("release %s envelope %d: %w", c.Message, c.Envelope, err)
+	}
+	return done, nil
+}
+
+func (m *Messages) giveBackArgs(k shardKeys, id string, c Claim, nextAt, now time.Time) []any {
+	if nextAt.Before(now) {
+		nextAt = now
+	}
+	return append(m.changeArgs(k, id, now), c.Envelope, c.Fence, toMS(nextAt), dueScore(nextAt, now))
+}
+
+func (m *Messages) giveBack(ctx context.Context, script *redis.Script, names []string, args []any) (*Concluded, error) {
+	answer, err := script.Run(ctx, m.rdb, names, args...).Slice()
+	if err != nil {
+		return nil, err
+	}
+	if at(answer, 0) != "ok" {
+		return nil, ErrLostFence
+	}
+	done, _ := at(answer, 1).(int64)
+	generation, _ := at(answer, 2).(int64)
+	next, _ := at(answer, 3).(int64)
+	return &Concluded{Done: done == 1, Generation: int(generation), NextAt: fromMS(next)}, nil
+}
+
+// outcomeArgs are the six arguments of one outcome.
+func outcomeArgs(o email.Outcome) ([]any, error) {
+	tail := eventTail{Detail: o.Detail, Reply: toReply(o.Reply)}
+	reason := ""
+	switch o.Status {
+	case email.Delivered:
+	case email.Deferred:
+		tail.Category = o.Category
+	case email.Bounced:
+		tail.Category, tail.Bounce, tail.Source = o.Category, o.Bounce, "smtp"
+	case email.Failed:
+		if reason = o.Reason; reason == "" {
+			reason = email.ReasonLocalError
+		}
+		if strings.Trim(reason, "abcdefghijklmnopqrstuvwxyz_") != "" {
+			return nil, fmt.Errorf("%q is no reason", reason)
+		}
+		tail.Category = o.Category
+	default:
+		return nil, fmt.Errorf("%q is no outcome", o.Status)
+	}
+	unknown := 0
+	if o.Unknown {
+		unknown = 1
+	}
+	text, err := encodeTail(tail)
+	if err != nil {
+		return nil, err
+	}
+	last := []byte(nil)
+	if o.Reply != nil {
+		if last, err = json.Marshal(toReply(o.Reply)); err != nil {
+			return nil, err
+		}
+	}
+	return []any{o.Recipient, string(o.Status), unknown, reason, text, last}, nil
+}

@@ -1,0 +1,156 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"postrider/internal/email"
+)
+
+// Every key and every stored field.
+//
+// Times are unix milliseconds. Ids inside a shard are the 26 characters of a
+// message id without "msg_" (<id>); they sort by time. JSON members that are
+// empty, zero or false are left out; names are short, since each queued message
+// pays for them. New members may be added; none changes its meaning.
+//
+// # Of one shard of one world: <world>:{s<n>}:...
+//
+// All keys of a shard share the hash tag, so that one script may change them.
+//
+//	m:<id>      hash, the record
+//	              m   JSON, fixed at accept: type meta in record.go
+//	              s   JSON, what changes: type state in record.go; Lua writes it
+//	              y<i> JSON, the last SMTP reply about recipient i: type reply
+//	b:<id>      string, the content: zstd of the JSON of email.Content
+//	e:<id>      list of events, oldest first: JSON, type event in events.go.
+//	            An event's position is its index in this list, from 0
+//	a:<id>      list of attempts, oldest first: "<number> " + zstd of JSON, type
+//	            attempt in attempts.go. number counts within the envelope, from 1
+//	v:<id>      string, the envelopes' stub after the record was forgotten: JSON,
+//	            type stub in forget.go
+//	events      stream, one entry per event: m = <id>, p = its position.
+//	            Trimmed past MetadataRetention
+//	due         sorted set, when to look at an envelope again:
+//	            member <id>:<envelope>, score time. The only clock
+//	purge       sorted set of finished messages, when to forget the next part:
+//	            member <id>, score time
+//	ix:a        sorted set of all messages, score 0, member <id>
+//	ix:s:<status>  the same by the message's derived status (api.md 10.2)
+//	ix:t:<tag>     the same by tag
+//	ix:r:<hash>    the same by recipient: 11 characters of base64url of the
+//	               SHA-256 of the address in lower case. Readers check the record
+//	i:<hash>    string with TTL IdempotencyWindow, an Idempotency-Key: 22
+//	            characters of base64url of its SHA-256 ->
+//	            "<fingerprint, 43 characters of base64url> <id>"
+//
+// # Of one world, in no shard
+//
+//	<world>:{keys}:h:<hex SHA-256 of the secret>  string, an API key: JSON, type storedKey
+//	<world>:{keys}:i:<key id>                     string, the hash above
+//
+// # Of the installation, in no world
+//
+//	install:domains       hash, A-label name -> JSON of a sending domain: type storedDomain
+//	install:lease:<name>  string with TTL, the holder
+//	install:beat:<worker> string with TTL, a worker's heartbeat
+//	install:secret        string, the check value of the installation's secret
+
+// shardKeys names the keys of one shard of one world.
+type shardKeys struct{ prefix string }
+
+func keysOf(w email.World, shard uint8) shardKeys {
+	return shardKeys{prefix: string(w) + ":{s" + strconv.Itoa(int(shard)) + "}:"}
+}
+
+func (k shardKeys) record(id string) string   { return k.prefix + "m:" + id }
+func (k shardKeys) body(id string) string     { return k.prefix + "b:" + id }
+func (k shardKeys) events(id string) string   { return k.prefix + "e:" + id }
+func (k shardKeys) attempts(id string) string { return k.prefix + "a:" + id }
+func (k shardKeys) stub(id string) string     { return k.prefix + "v:" + id }
+func (k shardKeys) stream() string            { return k.prefix + "events" }
+func (k shardKeys) due() string               { return k.prefix + "due" }
+func (k shardKeys) purge() string             { return k.prefix + "purge" }
+func (k shardKeys) all() string               { return k.prefix + "ix:a" }
+func (k shardKeys) statusStem() string        { return k.prefix + "ix:s:" }
+func (k shardKeys) tag(tag string) string     { return k.prefix + "ix:t:" + tag }
+
+func (k shardKeys) status(s email.Status) string { return k.statusStem() + string(s) }
+
+func (k shardKeys) recipient(address string) string {
+	sum := sha256.Sum256([]byte(strings.ToLower(address)))
+	return k.prefix + "ix:r:" + base64.RawURLEncoding.EncodeToString(sum[:8])
+}
+
+func (k shardKeys) idempotency(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return k.prefix + "i:" + base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// indexes are the index entries of a message that never move: all, tags, recipients.
+func (k shardKeys) indexes(m *email.Message) []string {
+	keys := []string{k.all()}
+	seen := map[string]bool{}
+	add := func(key string) {
+		if !seen[key] {
+			seen[key] = true
+			keys = append(keys, key)
+		}
+	}
+	for _, tag := range m.Tags {
+		add(k.tag(tag))
+	}
+	for _, r := range m.Recipients {
+		add(k.recipient(r.Address.Email))
+	}
+	return keys
+}
+
+// dueMember names one envelope in the due set.
+func dueMember(id string, envelope int) string { return id + ":" + strconv.Itoa(envelope) }
+
+func parseDueMember(member string) (id string, envelope int, err error) {
+	id, number, ok := strings.Cut(member, ":")
+	envelope, convErr := strconv.Atoi(number)
+	if !ok || convErr != nil || envelope < 0 || !isShort(id) {
+		return "", 0, fmt.Errorf("broken member of a due set: %q", member)
+	}
+	return id, envelope, nil
+}
+
+// A message id without and with its prefix.
+func short(messageID string) string { return strings.TrimPrefix(messageID, email.MessagePrefix+"_") }
+func long(id string) string         { return email.MessagePrefix + "_" + id }
+
+func isShort(id string) bool {
+	_, err := email.ParseID(email.MessagePrefix, long(id))
+	return err == nil
+}
+
+// locate finds the shard and the short id of a message id. What is not an id of
+// ours names no message: ErrNotFound.
+func (m *Messages) locate(w email.World, messageID string) (k shardKeys, id string, err error) {
+	shard, err := email.Shard(messageID)
+	if err != nil {
+		return shardKeys{}, "", ErrNotFound
+	}
+	return keysOf(w, shard), short(messageID), nil
+}
+
+// {keys} joins the two names of an API key in one slot, for the script that writes both.
+func apiKeyByHash(w email.World, hash [32]byte) string {
+	return string(w) + ":{keys}:h:" + hex.EncodeToString(hash[:])
+}
+
+func apiKeyByID(w email.World, id string) string { return string(w) + ":{keys}:i:" + id }
+
+const (
+	domainsKey  = "install:domains"
+	secretKey   = "install:secret"
+	leasePrefix = "install:lease:"
+	beatPrefix  = "install:beat:"
+)

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Leases is what processes agree on among themselves: who does upkeep, who is
+// alive, and that all have the same secret.
+type Leases struct {
+	rdb        redis.UniversalClient
+	hold, drop *redis.Script
+}
+
+// holdScript takes or renews a lease.
+//
+//	KEYS 1 lease
+//	ARGV 1 holder, 2 ttl in ms
+//
+// Returns 1, or 0 if another holds it. Safe to run twice: the second run renews.
+const holdScript = `
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+`
+
+// dropScript gives a lease up.
+//
+//	KEYS 1 lease
+//	ARGV 1 holder
+//
+// Returns 1 if it was the holder's, else 0. Safe to run twice: it removes only
+// the holder's own.
+const dropScript = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+`
+
+// Hold takes or renews a named lease for holder; false if another holds it. ttl
+// is at least a millisecond.
+func (l *Leases) Hold(ctx context.Context, name, holder string, ttl time.Duration) (bool, error) {
+	held, err := l.hold.Run(ctx, l.rdb, []string{leasePrefix + name}, holder, ttl.Milliseconds()).Int()
+	if err != nil {
+		return false, fmt.Errorf("hold lease %s: %w", name, err)
+	}
+	return held == 1, nil
+}
+
+// Drop gives a lease up if holder holds it.
+func (l *Leases) Drop(ctx context.Context, name, holder string) error {
+	if err := l.drop.Run(ctx, l.rdb, []string{leasePrefix + name}, holder).Err(); err != nil {
+		return fmt.Errorf("drop lease %s: %w", name, err)
+	}
+	return nil
+}
+
+// Beat renews a worker's heartbeat.
+func (l *Leases) Beat(ctx context.Context, worker string, ttl time.Duration) error {
+	if err := l.rdb.Set(ctx, beatPrefix+worker, "1", ttl).Err(); err != nil {
+		return fmt.Errorf("renew the heartbeat of %s: %w", worker, err)
+	}
+	return nil
+}
+
+// Alive reports whether a worker's heartbeat stands.
+func (l *Leases) Alive(ctx context.Context, worker string) (bool, error) {
+	n, err := l.rdb.Exists(ctx, beatPrefix+worker).Result()
+	if err != nil {
+		return false, fmt.Errorf("read the heartbeat of %s: %w", worker, err)
+	}
+	return n == 1, nil
+}
+
+// ClaimSecret writes the check value of the installation's secret once; false if
+// another value stands there.
+func (l *Leases) ClaimSecret(ctx context.Context, check string) (bool, error) {
+	// SETNX and then GET: a retry after a lost reply finds its own value.
+	if err := l.rdb.SetNX(ctx, secretKey, check, 0).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return false, fmt.Errorf("claim the secret: %w", err)
+	}
+	standing, err := l.rdb.Get(ctx, secretKey).Result()
+	if err != nil {
+		return false, fmt.Errorf("claim the secret: %w", err)
+	}
+	return standing == check, nil
+}

@@ -1,0 +1,196 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"postrider/internal/email"
+)
+
+// Filter selects messages; zero members select all. All given must hold.
+type Filter struct {
+	// Recipient is a whole address; case does not matter.
+	Recipient string
+	Status    email.Status
+	Tags      []string
+}
+
+func (f Filter) match(m *email.Message) bool {
+	if f.Status != "" && m.Status() != f.Status {
+		return false
+	}
+	for _, tag := range f.Tags {
+		if !slices.Contains(m.Tags, tag) {
+			return false
+		}
+	}
+	return f.Recipient == "" || slices.ContainsFunc(m.Recipients, func(r email.Recipient) bool {
+		return strings.EqualFold(r.Address.Email, f.Recipient)
+	})
+}
+
+// indexes are the indexes of a shard that hold every message f selects there.
+func (f Filter) indexes(k shardKeys) []string {
+	var keys []string
+	if f.Recipient != "" {
+		keys = append(keys, k.recipient(f.Recipient))
+	}
+	for _, tag := range f.Tags {
+		keys = append(keys, k.tag(tag))
+	}
+	if f.Status != "" {
+		keys = append(keys, k.status(f.Status))
+	}
+	if len(keys) == 0 {
+		keys = append(keys, k.all())
+	}
+	return keys
+}
+
+// maxLooked bounds how many records one call of List reads.
+const maxLooked = 1000
+
+// List pages newest first, from the message before `before` (an id, empty: the
+// newest), at most limit. next is empty at the end, else the id to go on before.
+//
+// It walks the smallest index that covers the filter and checks the rest on the
+// records, so that a page has no gap and no duplicate while messages arrive. One
+// call reads at most about 1,000 records: a filter that selects few of many may
+// give a short page, with next where it stopped. ErrCursor if before is no id.
+func (m *Messages) List(ctx context.Context, w email.World, f Filter, before string, limit int) (page []*email.Message, next string, err error) {
+	if limit < 1 {
+		return nil, "", fmt.Errorf("%w: a limit below 1", ErrCursor)
+	}
+	cursor := ""
+	if before != "" {
+		if _, err := email.ParseID(email.MessagePrefix, before); err != nil {
+			return nil, "", ErrCursor
+		}
+		cursor = short(before)
+	}
+	walked, err := m.smallestIndexes(ctx, w, f)
+	if err != nil {
+		return nil, "", fmt.Errorf("list messages: %w", err)
+	}
+	for looked := 0; ; {
+		ids, more, err := m.candidates(ctx, walked, cursor, limit+1)
+		if err != nil {
+			return nil, "", fmt.Errorf("list messages: %w", err)
+		}
+		found, err := m.load(ctx, w, ids)
+		if err != nil {
+			return nil, "", fmt.Errorf("list messages: %w", err)
+		}
+		for _, msg := range found {
+			if msg == nil || !f.match(msg) {
+				continue // gone or changed since the index was read
+			}
+			if len(page) == limit {
+				return page, page[limit-1].ID, nil
+			}
+			page = append(page, msg)
+		}
+		if !more {
+			return page, "", nil
+		}
+		cursor = ids[len(ids)-1]
+		if looked += len(ids); looked >= maxLooked {
+			// What was looked at behind the page's last message did not match:
+			// no need to look at it again.
+			return page, long(cursor), nil
+		}
+	}
+}
+
+// smallestIndexes picks the index to walk in each shard.
+func (m *Messages) smallestIndexes(ctx context.Context, w email.World, f Filter) ([]string, error) {
+	picked := make([]string, m.options.Shards)
+	choices := make([][]string, m.options.Shards)
+	sizes := make([][]*redis.IntCmd, m.options.Shards)
+	choose := false
+	_, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for shard := range choices {
+			choices[shard] = f.indexes(keysOf(w, uint8(shard)))
+			picked[shard] = choices[shard][0]
+			if len(choices[shard]) == 1 {
+				continue
+			}
+			choose = true
+			for _, key := range choices[shard] {
+				sizes[shard] = append(sizes[shard], p.ZCard(ctx, key))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for shard := range choices {
+		if !choose {
+			break
+		}
+		smallest := slices.MinFunc(sizes[shard], func(a, b *redis.IntCmd) int { return int(a.Val() - b.Val()) })
+		picked[shard] = choices[shard][slices.Index(sizes[shard], smallest)]
+	}
+	return picked, nil
+}
+
+// candidates are the newest n ids before cursor over all walked indexes; more
+// says whether there may be others behind them.
+func (m *Messages) candidates(ctx context.Context, walked []string, cursor string, n int) (ids []string, more bool, err error) {
+	below := "+"
+	if cursor != "" {
+		below = "(" + cursor
+	}
+	chunks := make([]*redis.StringSliceCmd, len(walked))
+	if _, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, key := range walked {
+			chunks[i] = p.ZRevRangeByLex(ctx, key, &redis.ZRangeBy{Max: below, Min: "-", Count: int64(n)})
+		}
+		return nil
+	}); err != nil {
+		return nil, false, err
+	}
+	for _, chunk := range chunks {
+		more = more || len(chunk.Val()) == n
+		ids = append(ids, chunk.Val()...)
+	}
+	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(b, a) })
+	if len(ids) > n {
+		// Every shard gave its newest n, so the newest n of all are among them.
+		ids, more = ids[:n], true
+	}
+	return ids, more, nil
+}
+
+// load reads records in order; nil for one that is gone.
+func (m *Messages) load(ctx context.Context, w email.World, ids []string) ([]*email.Message, error) {
+	records := make([]*redis.MapStringStringCmd, len(ids))
+	if _, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, id := range ids {
+			keys, _, err := m.locate(w, long(id))
+			if err != nil {
+				return fmt.Errorf("%w: a member of an index", errBroken)
+			}
+			records[i] = p.HGetAll(ctx, keys.record(id))
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	out := make([]*email.Message, len(ids))
+	for i, record := range records {
+		if len(record.Val()) == 0 {
+			continue
+		}
+		var err error
+		if out[i], err = decodeMessage(w, ids[i], record.Val()); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,148 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"postrider/internal/email"
+)
+
+func ids(page []*email.Message) []string {
+	var out []string
+	for _, m := range page {
+		out = append(out, m.ID)
+	}
+	return out
+}
+
+func TestListFilters(t *testing.T) {
+	each(t, Options{Shards: 3}, func(t *testing.T, f *fixture) {
+		var all []*email.Message
+		for i := range 12 {
+			s := draft(f.Messages, fmt.Sprintf("User%d@example.org", i%3))
+			s.Message.Tags = []string{"all", fmt.Sprintf("mod%d", i%2)}
+			all = append(all, f.accept(t, s))
+		}
+		claim := f.begin(t, all[4], 0, start())
+		f.conclude(t, claim, start(), email.Outcome{Status: email.Delivered})
+		for _, c := range []struct {
+			name   string
+			filter Filter
+			want   func(i int) bool
+		}{
+			{"all", Filter{}, func(int) bool { return true }},
+			{"recipient", Filter{Recipient: "user1@EXAMPLE.org"}, func(i int) bool { return i%3 == 1 }},
+			{"tag", Filter{Tags: []string{"mod1"}}, func(i int) bool { return i%2 == 1 }},
+			{"two tags", Filter{Tags: []string{"all", "mod0"}}, func(i int) bool { return i%2 == 0 }},
+			{"status", Filter{Status: email.Delivered}, func(i int) bool { return i == 4 }},
+			{"all three", Filter{Recipient: "user1@example.org", Status: email.Queued, Tags: []string{"mod0"}}, func(i int) bool { return i == 10 }},
+			{"none", Filter{Recipient: "nobody@example.org"}, func(int) bool { return false }},
+			{"no such tag", Filter{Tags: []string{"all", "other"}}, func(int) bool { return false }},
+		} {
+			var want []string
+			for i, m := range all {
+				if c.want(i) {
+					want = append(want, m.ID)
+				}
+			}
+			slices.Sort(want)
+			slices.Reverse(want)
+			for _, limit := range []int{1, 2, 3, 4, 6, 100} {
+				var got []string
+				for before, pages := "", 0; ; pages++ {
+					page, next, err := f.Messages.List(t.Context(), email.Live, c.filter, before, limit)
+					if err != nil || pages > 20 {
+						t.Fatalf("%s: List, page %d: %v", c.name, pages, err)
+					}
+					if next != "" && len(page) != limit {
+						t.Errorf("%s: a page of %d before the end, limit %d", c.name, len(page), limit)
+					}
+					got = append(got, ids(page)...)
+					if before = next; next == "" {
+						break
+					}
+				}
+				equal(t, fmt.Sprintf("%s by %d", c.name, limit), got, want)
+			}
+		}
+		if page, _, err := f.Messages.List(t.Context(), email.Test, Filter{}, "", 10); err != nil || len(page) != 0 {
+			t.Errorf("the other world has %v, %v", ids(page), err)
+		}
+	})
+}
+
+func TestListWhileInserting(t *testing.T) {
+	each(t, Options{Shards: 2}, func(t *testing.T, f *fixture) {
+		var old []string
+		for range 20 {
+			old = append(old, f.accept(t, draft(f.Messages, "ada@example.org")).ID)
+		}
+		slices.Sort(old)
+		slices.Reverse(old)
+		var got []string
+		for before := ""; ; {
+			page, next, err := f.Messages.List(t.Context(), email.Live, Filter{Tags: []string{"welcome"}}, before, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, ids(page)...)
+			if before = next; next == "" {
+				break
+			}
+			f.accept(t, draft(f.Messages, "ada@example.org"))
+		}
+		equal(t, "pages while messages arrive", got, old)
+	})
+}
+
+func TestListBoundsItsWork(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		oldest := f.accept(t, draft(f.Messages, "ada@example.org"))
+		keys, id, _ := f.Messages.locate(email.Live, oldest.ID)
+		record := f.rdb.HGetAll(t.Context(), keys.record(id)).Val()
+		record["m"] = strings.Replace(record["m"], "welcome", "other", 1)
+		// Many newer ones stand in the index by mistake: each must be looked at.
+		pipe := f.rdb.Pipeline()
+		for range maxLooked + 100 {
+			copied := short(email.NewMessageID(0))
+			pipe.HSet(t.Context(), keys.record(copied), record)
+			pipe.ZAdd(t.Context(), keys.tag("welcome"), redis.Z{Member: copied})
+		}
+		if _, err := pipe.Exec(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		filter := Filter{Tags: []string{"welcome"}}
+		page, next, err := f.Messages.List(t.Context(), email.Live, filter, "", 100)
+		if err != nil || len(page) != 0 || next == "" {
+			t.Fatalf("the first page = %d messages, next %q, %v; want none yet, and where to go on", len(page), next, err)
+		}
+		page, next, err = f.Messages.List(t.Context(), email.Live, filter, next, 100)
+		if err != nil || len(page) != 1 || page[0].ID != oldest.ID || next != "" {
+			t.Errorf("the second page = %v, next %q, %v; want %s", ids(page), next, err, oldest.ID)
+		}
+	})
+}
+
+func TestListCursor(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		for _, before := range []string{"x", "msg_", "msg_zzzzzzzzzzzzzzzzzzzzzzzzzz", "evt_01k3000000000000000000000a"} {
+			if _, _, err := f.Messages.List(t.Context(), email.Live, Filter{}, before, 10); !errors.Is(err, ErrCursor) {
+				t.Errorf("List before %q = %v, want ErrCursor", before, err)
+			}
+		}
+		if _, _, err := f.Messages.List(t.Context(), email.Live, Filter{}, "", 0); !errors.Is(err, ErrCursor) {
+			t.Errorf("List of 0 = %v, want ErrCursor", err)
+		}
+		// A cursor whose message is gone still says where to go on.
+		first := f.accept(t, draft(f.Messages, "ada@example.org"))
+		page, next, err := f.Messages.List(t.Context(), email.Live, Filter{}, email.NewMessageID(0), 10)
+		if err != nil || len(page) != 1 || page[0].ID != first.ID || next != "" {
+			t.Errorf("List = %v, %q, %v", ids(page), next, err)
+		}
+	})
+}

@@ -1,0 +1,148 @@
+package store
+
+// preludeScript is the common beginning of the scripts that change recipients:
+// begin, conclude, release, cancel. They share
+//
+//	KEYS 1 record, 2 events, 3 stream, 4 due, 5 purge
+//	ARGV 1 id, 2 now, 3 base of event ids, 4 stem of the status indexes
+//	     (ix:s:, the same shard), 5 purge score if the message completes now
+//
+// A record that is gone answers {'gone'}. cjson in Redis raises an error for
+// broken JSON, miniredis returns nil: either way the script stops before it wrote.
+const preludeScript = `
+local DIGITS = '0123456789abcdefghjkmnpqrstvwxyz'
+local FINAL = {delivered = true, bounced = true, failed = true, suppressed = true, canceled = true}
+local id, now, base, stem = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+local raw = redis.call('HGET', KEYS[1], 's')
+if not raw then return {'gone'} end
+local s = cjson.decode(raw)
+local envelopes = s.e or {}
+
+-- derive is email.Message.Status in Lua (api.md 10.2).
+local function derive()
+  local first, same, final, delivered = s.r[1].s, true, true, false
+  for _, r in ipairs(s.r) do
+    same = same and r.s == first
+    final = final and FINAL[r.s]
+    delivered = delivered or r.s == 'delivered'
+  end
+  if same then return first end
+  if not final then return 'processing' end
+  if delivered then return 'partially_delivered' end
+  return 'failed'
+end
+local before = derive()
+
+-- event appends one event of recipient i (from 1) and counts its seq. tail is
+-- JSON members without braces; statuses and reasons are words of a-z and _.
+local made = 0
+local function event(i, previous, tail)
+  local r = s.r[i]
+  r.q = (r.q or 0) + 1
+  local high, low = math.floor(made / 32) + 1, made % 32 + 1
+  made = made + 1
+  local text = '{"i":"' .. string.sub(base, 1, 23) .. string.sub(DIGITS, high, high) .. string.sub(DIGITS, low, low)
+    .. string.sub(base, 26) .. '","a":' .. now .. string.format(',"r":%d,"s":"%s","p":"%s","q":%d', i - 1, r.s, previous, r.q)
+  if (r.a or 0) > 0 then text = text .. string.format(',"k":%d', r.a) end
+  if r.n then text = text .. string.format(',"n":%.0f', r.n) end
+  if r.w then text = text .. ',"w":"' .. r.w .. '"' end
+  if tail ~= '' then text = text .. ',' .. tail end
+  local length = redis.call('RPUSH', KEYS[2], text .. '}')
+  redis.call('XADD', KEYS[3], '*', 'm', id, 'p', length - 1)
+end
+
+-- become moves recipient i to a status; the caller has checked the edge.
+local function become(i, status, reason, tail)
+  local r = s.r[i]
+  local previous = r.s
+  r.s, r.w = status, reason
+  if FINAL[status] then r.n = nil end
+  event(i, previous, tail)
+end
+
+-- drop is what cancel makes of recipient i: its mail may be out if an attempt was unknown.
+local function drop(i)
+  local r = s.r[i]
+  if (r.u or 0) > 0 then
+    r.x = 1
+    become(i, 'failed', 'outcome_unknown', '')
+  else
+    r.x = nil
+    become(i, 'canceled', nil, '')
+  end
+end
+
+-- open reports whether an envelope (from 0) has a recipient that is not final.
+local function open(envelope)
+  for _, r in ipairs(s.r) do
+    if (r.e or 0) == envelope and not FINAL[r.s] then return true end
+  end
+  return false
+end
+
+local function close(envelope)
+  local e = envelopes[envelope + 1]
+  e.p, e.n, e.w, e.b, e.o, e.m = 'done', nil, nil, nil, nil, nil
+  redis.call('ZREM', KEYS[4], id .. ':' .. string.format('%d', envelope))
+end
+
+-- save completes the message if its last recipient is final, moves it between
+-- the status indexes, and writes the state.
+local function save()
+  local final = true
+  for _, r in ipairs(s.r) do final = final and FINAL[r.s] end
+  if final and not s.c then
+    s.c = tonumber(now)
+    redis.call('ZADD', KEYS[5], ARGV[5], id)
+  end
+  local after = derive()
+  if after ~= before then
+    redis.call('ZREM', stem .. before, id)
+    redis.call('ZADD', stem .. after, 0, id)
+  end
+  redis.call('HSET', KEYS[1], 's', cjson.encode(s))
+end
+`
+
+// giveBackScript follows the prelude in conclude and release: an attempt that
+// holds the fence gives its envelope back.
+//
+//	ARGV 6 envelope, 7 fence, 8 next time, 9 due score
+//
+// Returns {'gone'}, {'lost'}, or {'ok', 1 if the envelope is done else 0,
+// generation, next time}. Safe to run twice: giving back stores the fence as the
+// last one that ended (z) and clears the hold, so a second run finds its own
+// fence there, changes nothing and answers from the state.
+const giveBackScript = `
+local envelope, fence = tonumber(ARGV[6]), tonumber(ARGV[7])
+local e = envelopes[envelope + 1]
+if not e then return {'gone'} end
+
+local function answer()
+  local done = 0
+  if e.p == 'done' then done = 1 end
+  return {'ok', done, e.g or 0, e.n or 0}
+end
+
+if e.f ~= fence then return {'lost'} end
+if e.z == fence then return answer() end
+if e.p ~= 'flight' and e.p ~= 'marked' then return {'lost'} end
+
+local function giveBack()
+  e.z = fence
+  if not open(envelope) then
+    close(envelope)
+  else
+    local nextAt = tonumber(ARGV[8])
+    for _, r in ipairs(s.r) do
+      if (r.e or 0) == envelope and not FINAL[r.s] then r.n = nextAt end
+    end
+    e.p, e.n, e.g = 'wait', nextAt, (e.g or 0) + 1
+    e.w, e.b, e.o, e.m = nil, nil, nil, nil
+    redis.call('ZADD', KEYS[4], ARGV[9], id .. ':' .. string.format('%d', envelope))
+  end
+  save()
+  return answer()
+end
+`

@@ -1,0 +1,119 @@
+// Package store is all state of Postrider in Redis, one field per aggregate:
+// messages with their recipients, events and attempts, API keys, sending domains,
+// leases. It is the truth; the queue is an alarm clock that may be lost.
+//
+// It decides nothing about delivery and never talks to asynq. Every change of a
+// message is one Lua script on the keys of one shard, guarded by the envelope's
+// fence, and safe to run twice, since go-redis runs a script again when its reply
+// was lost. Key names and stored formats are described in keys.go and nowhere else.
+// What it reads it decodes defensively: broken content is an error, never a panic.
+//
+//	s := store.New(rdb, store.Options{})
+//	msg, replayed, err := s.Messages.Accept(ctx, &store.Submission{Message: m, Content: c})
+//	start, err := s.Messages.Begin(ctx, msg.World, msg.ID, 0, 0, worker, now)
+//	claim := store.Claim{World: msg.World, Message: msg.ID, Envelope: 0, Fence: start.Fence}
+//	err = s.Messages.Mark(ctx, claim, []int{0}, selectors, now)
+//	done, err := s.Messages.Conclude(ctx, claim, attempt, nextAt, now)
+package store
+
+import (
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The errors that callers tell apart.
+var (
+	ErrNotFound          = errors.New("not found")
+	ErrIdempotencyReused = errors.New("idempotency key was used with another request")
+	ErrNotCancelable     = errors.New("no recipient can be canceled")
+	ErrLostFence         = errors.New("another attempt holds the envelope")
+	ErrRefused           = errors.New("the mark was refused") // wrapped by *Refused
+	ErrAlreadyExists     = errors.New("already exists")
+	ErrCursor            = errors.New("bad cursor")
+)
+
+// Options says how the key space is divided and how long things are kept.
+type Options struct {
+	// Shards is the number of parts of the key space, 1 (default) to 256.
+	Shards int
+	// IdempotencyWindow is how long an Idempotency-Key counts from acceptance: 24 h.
+	IdempotencyWindow time.Duration
+	// ContentRetention is how long bodies are kept after the last final state: 7 d.
+	ContentRetention time.Duration
+	// MetadataRetention is how long records, events and attempts are kept after
+	// the last final state: 30 d. It should not be shorter than IdempotencyWindow.
+	MetadataRetention time.Duration
+	// StubRetention is how long the envelopes' stubs are kept after the last
+	// final state, for late bounces and complaints: 90 d.
+	StubRetention time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	o.Shards = min(max(o.Shards, 1), 256)
+	const day = 24 * time.Hour
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&o.IdempotencyWindow, day},
+		{&o.ContentRetention, 7 * day},
+		{&o.MetadataRetention, 30 * day},
+		{&o.StubRetention, 90 * day},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	return o
+}
+
+// Store is all state in Redis, one field per aggregate. It is safe for
+// concurrent use.
+type Store struct {
+	Messages *Messages
+	Keys     *Keys    // API keys
+	Domains  *Domains // sending domains
+	Leases   *Leases  // leases, heartbeats, the check value of the installation's secret
+}
+
+// New returns a store on rdb, whose retries of lost replies may stay on. It
+// does not connect.
+func New(rdb redis.UniversalClient, o Options) *Store {
+	o = o.withDefaults()
+	return &Store{
+		Messages: &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker()},
+		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript)},
+		Domains:  &Domains{rdb: rdb, swap: redis.NewScript(swapDomainScript)},
+		Leases:   &Leases{rdb: rdb, hold: redis.NewScript(holdScript), drop: redis.NewScript(dropScript)},
+	}
+}
+
+// Messages is the aggregate of messages: accept, read, deliver, sweep.
+type Messages struct {
+	rdb     redis.UniversalClient
+	options Options
+	scripts *scripts
+	packer  *packer
+}
+
+// scripts are the Lua scripts that change a message.
+type scripts struct {
+	accept, begin, mark, conclude, release, cancel *redis.Script
+	lookAgain, advance, forget                     *redis.Script
+}
+
+func newScripts() *scripts {
+	return &scripts{
+		accept:    redis.NewScript(acceptScript),
+		begin:     redis.NewScript(preludeScript + beginScript),
+		mark:      redis.NewScript(markScript),
+		conclude:  redis.NewScript(preludeScript + giveBackScript + concludeScript),
+		release:   redis.NewScript(preludeScript + giveBackScript + releaseScript),
+		cancel:    redis.NewScript(preludeScript + cancelScript),
+		lookAgain: redis.NewScript(lookAgainScript),
+		advance:   redis.NewScript(advanceScript),
+		forget:    redis.NewScript(forgetScript),
+	}
+}
