@@ -1,0 +1,146 @@
+package shape
+
+import (
+	"container/list"
+	"time"
+)
+
+// rank is a class's place in the order of service.
+type rank int
+
+const (
+	critical rank = iota
+	normal
+	bulk
+	ranks = 3
+)
+
+func rankOf(class string) rank {
+	switch class {
+	case "critical":
+		return critical
+	case "bulk":
+		return bulk
+	}
+	return normal
+}
+
+// waiter stands in a provider's line. It is answered with a slot, or with none
+// when the line was sent away.
+type waiter struct {
+	p        *provider
+	rank     rank
+	place    *list.Element // nil once it has left the line
+	answered chan struct{}
+	slot     *Slot
+}
+
+func (p *provider) lined() int {
+	n := 0
+	for r := range p.lines {
+		n += p.lines[r].Len()
+	}
+	return n
+}
+
+// join puts a waiter into the line, or gives nil where waiting has no point: the
+// provider rests or is doubtful, or the line is full of its equals.
+func (s *Shaper) join(p *provider, r rank, now time.Time) *waiter {
+	if !p.open(now) || (p.doubtful() && s.doubtful >= s.doubtfulMax()) {
+		return nil
+	}
+	if p.lined() >= max(1, s.o.Total/4) || s.waiting >= max(1, s.o.Total/2) {
+		if !s.displace(p, r) {
+			return nil
+		}
+	}
+	w := &waiter{p: p, rank: r, answered: make(chan struct{})}
+	w.place = p.lines[r].PushBack(w)
+	s.waiting++
+	return w
+}
+
+// displace sends the last waiter of the lowest class below r away.
+func (s *Shaper) displace(p *provider, r rank) bool {
+	for low := rank(ranks - 1); low > r; low-- {
+		if e := p.lines[low].Back(); e != nil {
+			s.dismiss(e.Value.(*waiter))
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Shaper) dismiss(w *waiter) {
+	s.leave(w)
+	close(w.answered)
+}
+
+func (s *Shaper) leave(w *waiter) {
+	if w.place == nil {
+		return
+	}
+	w.p.lines[w.rank].Remove(w.place)
+	w.place = nil
+	s.waiting--
+}
+
+// serve gives free connections to the line, the highest class first; when the
+// provider rests, the whole line is sent away at once.
+func (s *Shaper) serve(p *provider, now time.Time) {
+	for r := range p.lines {
+		for e := p.lines[r].Front(); e != nil; e = p.lines[r].Front() {
+			w := e.Value.(*waiter)
+			if !p.open(now) {
+				s.dismiss(w)
+				continue
+			}
+			if w.slot = s.grant(p, w.rank, now); w.slot == nil {
+				break
+			}
+			s.dismiss(w)
+		}
+	}
+}
+
+// later gives the time to come back: the end of the provider's pause, and then
+// one place after another at the pace that it is likely to have. The guess leans
+// to the fast side: who comes too early is told again, who comes too late leaves
+// a connection idle.
+func (s *Shaper) later(p *provider, r rank, now time.Time) time.Time {
+	from := now
+	if p.pausedUntil.After(from) {
+		from = p.pausedUntil
+	}
+	if p.broken {
+		from = from.Add(p.pause / 4) // the probe goes first
+	}
+	next, spacing := &p.next[r], p.spacing(r)
+	if from.Equal(now) && p.doubtful() && s.doubtful >= s.doubtfulMax() {
+		next, spacing = &s.slowNext, max(p.average, slowAfter)/time.Duration(s.doubtfulMax())
+	}
+	if next.Before(from) {
+		*next = from
+	}
+	*next = next.Add(spacing)
+	if next.After(from.Add(farthest)) {
+		*next = from.Add(farthest / 2) // round again, still spaced
+	}
+	return *next
+}
+
+// spacing is the time between two transactions' starts.
+func (p *provider) spacing(r rank) time.Duration {
+	average := p.average
+	if average == 0 {
+		average = firstGuess
+	}
+	connections := min(p.limit+1, p.opts.Max)
+	if p.pause == 0 && !p.broken {
+		connections = p.opts.Max // nothing stands in the way of its growth
+	}
+	if r == bulk {
+		connections = max(1, connections/2)
+	}
+	return max(average/time.Duration(connections), minSpacing)
+}
