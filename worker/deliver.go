@@ -1,0 +1,223 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"postrider/internal/email"
+	"postrider/internal/queue"
+	"postrider/internal/shape"
+	"postrider/internal/store"
+	"postrider/smtpclient"
+)
+
+// planLimit bounds the DNS work before an attempt.
+const planLimit = time.Minute
+
+// delivery is one job that holds the fence of its envelope.
+type delivery struct {
+	w       *Worker
+	job     queue.Delivery
+	claim   store.Claim
+	m       *email.Message
+	env     *email.Envelope
+	content *email.Content
+	to      []int // recipients that are not final
+	begun   time.Time
+}
+
+// Deliver is the queue's handler: one attempt at one envelope. It returns nil
+// whatever came of the mail, and an error only if the store could not be asked or
+// told; then nothing is lost, and the queue or the sweeper comes back.
+func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
+	start, err := w.o.Store.Messages.Begin(ctx, job.World, job.Message, job.Envelope, job.Generation, w.o.ID, w.o.Now())
+	if err != nil {
+		return err
+	}
+	switch start.Verdict {
+	case store.Begun:
+	case store.Early:
+		return w.postpone(ctx, job, start.Message)
+	default: // done, superseded, or in another's hands: the due entry sees to it
+		return nil
+	}
+	d := w.delivery(job, start)
+	w.running.add(d.claim)
+	defer w.running.remove(d.claim)
+	if !d.w.o.Now().Before(d.expires()) {
+		return d.expire(ctx)
+	}
+	plan, err := d.plan(ctx)
+	if err != nil {
+		return d.unplanned(ctx, err)
+	}
+	slot, later := w.o.Shaper.Wait(ctx, plan.Provider, class(d.m), w.o.Patience)
+	if slot == nil {
+		return d.release(ctx, later) // not now is no failure, and no attempt
+	}
+	defer slot.Release(shape.Neutral)
+	return d.attempt(ctx, plan, slot)
+}
+
+func (w *Worker) delivery(job queue.Delivery, start *store.Start) *delivery {
+	d := &delivery{
+		w: w, job: job, m: start.Message, content: start.Content, begun: w.o.Now(),
+		claim: store.Claim{World: job.World, Message: job.Message, Envelope: job.Envelope, Fence: start.Fence},
+	}
+	d.env = &d.m.Envelopes[job.Envelope]
+	d.to = open(d.m, job.Envelope)
+	return d
+}
+
+// open lists the recipients of an envelope that are not final.
+func open(m *email.Message, envelope int) []int {
+	var to []int
+	for _, i := range m.Envelopes[envelope].Recipients {
+		if !m.Recipients[i].State.Status.Final() {
+			to = append(to, i)
+		}
+	}
+	return to
+}
+
+// postpone gives an envelope whose job came before its time a new job.
+func (w *Worker) postpone(ctx context.Context, job queue.Delivery, m *email.Message) error {
+	entry := store.Entry{
+		World: job.World, Message: job.Message, Envelope: job.Envelope, Class: class(m),
+		State: m.Envelopes[job.Envelope].State, ExpiresAt: m.ExpiresAt,
+	}
+	generation, err := w.o.Store.Messages.Advance(ctx, entry, w.o.Now())
+	if err != nil {
+		return fmt.Errorf("postpone %s envelope %d: %w", job.Message, job.Envelope, err)
+	}
+	w.wake(ctx, entry.Class, job, &store.Concluded{Generation: generation, NextAt: entry.State.NextAt})
+	return nil
+}
+
+func (d *delivery) plan(ctx context.Context) (smtpclient.Plan, error) {
+	ctx, cancel := context.WithTimeout(ctx, planLimit)
+	defer cancel()
+	plan, err := d.w.o.Router.Plan(ctx, d.m, d.job.Envelope)
+	if plan.Provider == "" {
+		plan.Provider = d.env.Domain
+	}
+	return plan, err
+}
+
+// attempt sends once and writes down what came of it.
+func (d *delivery) attempt(ctx context.Context, plan smtpclient.Plan, slot *shape.Slot) error {
+	mail, err := d.compose(ctx)
+	if err != nil {
+		slot.Release(shape.Neutral)
+		return d.unfit(ctx, err)
+	}
+	result := d.w.o.Sender.Send(ctx, plan, mail)
+	v := d.trial().judge(result)
+	interrupted := ctx.Err() != nil && !v.decided
+	if interrupted {
+		v.feedback = shape.Neutral
+	}
+	slot.Release(v.feedback)
+	switch {
+	case v.lost:
+		d.w.o.Log.Info("attempt stopped: another holds the envelope", "message", d.m.ID, "envelope", d.job.Envelope)
+		return nil
+	case interrupted:
+		return d.release(ctx, d.w.o.Now())
+	}
+	a := record(d, plan, result, v)
+	d.log(ctx, a)
+	return d.conclude(ctx, a, v.nextAt)
+}
+
+func (d *delivery) trial() *trial {
+	return &trial{m: d.m, envelope: d.job.Envelope, to: d.to, expires: d.expires(), now: d.w.o.Now(), schedule: d.w.o.Schedule}
+}
+
+// expires is when to give up. A sandbox envelope lives for a short while after its
+// first attempt, however long it waited for that.
+func (d *delivery) expires() time.Time { return d.w.o.Schedule.expires(d.m, d.job.Envelope) }
+
+func (s Schedule) expires(m *email.Message, envelope int) time.Time {
+	at := m.ExpiresAt
+	if !m.Envelopes[envelope].Sandbox {
+		return at
+	}
+	for _, i := range m.Envelopes[envelope].Recipients {
+		first := m.Recipients[i].State.FirstAttemptAt
+		if end := first.Add(s.SandboxLife); !first.IsZero() && end.Before(at) {
+			at = end
+		}
+	}
+	return at
+}
+
+// conclude writes an attempt's outcomes down and wakes what is left.
+func (d *delivery) conclude(ctx context.Context, a *email.Attempt, nextAt time.Time) error {
+	return d.giveBack(ctx, func(ctx context.Context) (*store.Concluded, error) {
+		return d.w.o.Store.Messages.Conclude(ctx, d.claim, a, nextAt, d.w.o.Now())
+	})
+}
+
+// release gives the envelope back without an attempt, to be looked at again at a
+// time that is never past its end of life.
+func (d *delivery) release(ctx context.Context, at time.Time) error {
+	if end := d.expires(); at.After(end) {
+		at = end
+	}
+	return d.giveBack(ctx, func(ctx context.Context) (*store.Concluded, error) {
+		return d.w.o.Store.Messages.Release(ctx, d.claim, at, d.w.o.Now())
+	})
+}
+
+func (d *delivery) giveBack(ctx context.Context, do func(context.Context) (*store.Concluded, error)) error {
+	done, err := d.w.insist(ctx, do)
+	switch {
+	case errors.Is(err, store.ErrLostFence):
+		d.w.o.Log.Warn("outcome not written: another holds the envelope", "message", d.m.ID, "envelope", d.job.Envelope)
+		return nil
+	case err != nil:
+		return err
+	}
+	d.w.wake(ctx, class(d.m), d.job, done)
+	return nil
+}
+
+// insist tells the store what happened until it listens, for a bounded time. It
+// does not end with ctx: the fence keeps a late word harmless, and the outcome of a
+// transaction is not to be had again.
+func (w *Worker) insist(ctx context.Context, do func(context.Context) (*store.Concluded, error)) (*store.Concluded, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.o.Insist)
+	defer cancel()
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
+		done, err := do(ctx)
+		if err == nil || errors.Is(err, store.ErrLostFence) {
+			return done, err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, err
+		}
+	}
+}
+
+// log writes the attempt's one line: ids, provider and counts, no addresses.
+func (d *delivery) log(ctx context.Context, a *email.Attempt) {
+	counts := make(map[email.Status]int)
+	unknown := 0
+	for _, o := range a.Outcomes {
+		counts[o.Status]++
+		if o.Unknown {
+			unknown++
+		}
+	}
+	d.w.o.Log.InfoContext(ctx, "attempt", "message", d.m.ID, "envelope", a.Envelope, "number", a.Number, "fence", a.Fence,
+		"provider", a.Provider, "delivered", counts[email.Delivered], "bounced", counts[email.Bounced],
+		"deferred", counts[email.Deferred], "failed", counts[email.Failed], "unknown", unknown,
+		"ms", a.EndedAt.Sub(a.StartedAt).Milliseconds())
+}

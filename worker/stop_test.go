@@ -1,0 +1,82 @@
+package worker
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"postrider/internal/email"
+	"postrider/internal/queue"
+	"postrider/smtpclient"
+)
+
+// A stopped worker gives back what it had not begun, and counts no attempt.
+func TestStopBeforeAnything(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		ctx, cancel := context.WithCancel(t.Context())
+		m := r.accept(draft("a@b.test"))
+		r.router.plan = func(*email.Message, int) (smtpclient.Plan, error) {
+			cancel()
+			return smtpclient.Plan{}, ctx.Err()
+		}
+		if err := r.Deliver(ctx, r.job(m, 0)); err != nil {
+			t.Fatal(err)
+		}
+		m = r.get(m)
+		if e := m.Envelopes[0].State; e.Phase != email.Waiting || e.Attempts != 0 || e.NextAt.After(r.now()) {
+			t.Errorf("%+v", e)
+		}
+		if state, err := r.queue.State(t.Context(), queue.Default, r.job(m, 0)); err != nil || state != queue.Pending {
+			t.Errorf("its next job is %s, %v", state, err)
+		}
+	})
+}
+
+// What a server said is written down although the context has ended.
+func TestStopAfterTheDot(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		ctx, cancel := context.WithCancel(t.Context())
+		m := r.accept(draft("a@b.test"))
+		r.sender.acts = []act{{after: func(context.Context) { cancel() }}}
+		if err := r.Deliver(ctx, r.job(m, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if m = r.get(m); statuses(m) != "delivered" {
+			t.Errorf("ended %s", statuses(m))
+		}
+	})
+}
+
+// An outcome is written down when Redis comes back, and is not sent for again.
+func TestRedisAwayAtTheEnd(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		var away atomic.Bool
+		r.rdb.AddHook(outage{&away})
+		m := r.accept(draft("a@b.test"))
+		r.sender.acts = []act{{after: func(context.Context) {
+			away.Store(true)
+			time.AfterFunc(200*time.Millisecond, func() { away.Store(false) })
+		}}}
+		if m = r.deliver(m); statuses(m) != "delivered" || len(r.sender.transactions()) != 1 {
+			t.Errorf("ended %s after %d transactions", statuses(m), len(r.sender.transactions()))
+		}
+	})
+}
+
+// While Redis is away at the mark the dot does not go out.
+func TestRedisAwayAtTheMark(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		var away atomic.Bool
+		r.rdb.AddHook(outage{&away})
+		m := r.accept(draft("a@b.test"))
+		r.sender.acts = []act{{before: func(context.Context) {
+			away.Store(true)
+			time.AfterFunc(100*time.Millisecond, func() { away.Store(false) })
+		}}}
+		m = r.deliver(m)
+		if s := m.Recipients[0].State; s.Status != email.Deferred || s.Unknowns != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}

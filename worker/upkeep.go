@@ -1,0 +1,120 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"postrider/internal/email"
+)
+
+const (
+	// beatLives is how many beats a heartbeat lives.
+	beatLives = 4
+	// lastBeats is how long Run goes on beating for deliveries that still run.
+	lastBeats = 2 * time.Minute
+	// flushLimit bounds the last adding of jobs.
+	flushLimit = 5 * time.Second
+	// forgetBatch messages are forgotten by one script after the other.
+	forgetBatch = 500
+)
+
+// Run does what is not a job, until ctx ends: heartbeat, sweeper, forgetting. It
+// returns nil then. End it only after the queue's servers have shut down: without
+// a heartbeat other workers take this one's attempts for dead. Deliveries that
+// still run then are given two more minutes of it.
+func (w *Worker) Run(ctx context.Context) error {
+	// The beat outlives ctx, so that it ends last.
+	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	w.beat(beat)
+	var beating, working sync.WaitGroup
+	beating.Go(func() { w.every(beat, w.o.BeatEvery, w.beat) })
+	working.Go(func() { w.every(ctx, w.o.SweepEvery, w.logged("sweep", w.sweep)) })
+	working.Go(func() { w.every(ctx, w.o.ForgetEvery, w.logged("forget", w.forget)) })
+	<-ctx.Done()
+	working.Wait()
+	w.drain(beat)
+	flush, cancel := context.WithTimeout(beat, flushLimit)
+	defer cancel()
+	w.alarms.flush(flush)
+	stop()
+	beating.Wait()
+	return nil
+}
+
+// every calls do at once and then again and again until ctx ends.
+func (w *Worker) every(ctx context.Context, interval time.Duration, do func(context.Context)) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		do(ctx)
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (w *Worker) logged(what string, do func(context.Context) error) func(context.Context) {
+	return func(ctx context.Context) {
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			w.o.Log.Warn("upkeep failed", "what", what, "error", printable(err.Error(), maxReply))
+		}
+	}
+}
+
+func (w *Worker) beat(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, w.o.BeatEvery)
+	defer cancel()
+	if err := w.o.Store.Leases.Beat(ctx, w.o.ID, beatLives*w.o.BeatEvery); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		w.o.Log.Warn("heartbeat failed", "error", err)
+	}
+}
+
+// drain waits for running deliveries, while the heart beats on.
+func (w *Worker) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastBeats)
+	defer cancel()
+	for !w.running.none() && ctx.Err() == nil {
+		timer := time.NewTimer(20 * time.Millisecond)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// forget removes what has been kept long enough, shard by shard, each under a
+// lease, for at most half the time until the next run.
+func (w *Worker) forget(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, max(w.o.ForgetEvery/2, time.Second))
+	defer cancel()
+	var errs []error
+	for _, world := range []email.World{email.Live, email.Test} {
+		for shard := range w.o.Store.Messages.Shards() {
+			if err := w.forgetShard(ctx, world, uint8(shard)); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (w *Worker) forgetShard(ctx context.Context, world email.World, shard uint8) error {
+	lease := fmt.Sprintf("forget:%s:%d", world, shard)
+	for ctx.Err() == nil {
+		held, err := w.o.Store.Leases.Hold(ctx, lease, w.o.ID, w.o.ForgetEvery)
+		if err != nil || !held {
+			return err
+		}
+		n, err := w.o.Store.Messages.Forget(ctx, world, shard, w.o.Now(), forgetBatch)
+		if err != nil || n < forgetBatch {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+// Package worker is the queued half of Postrider: it wakes up for one envelope at
+// a time, sends it once, and writes down what came of it.
+//
+// [Worker.Deliver] is the story, one step per line: take the fence, plan, get a
+// slot at the provider, compose and sign, send, judge, conclude. The judge is the
+// only place that decides whether a failure is permanent; the schedule the only
+// one that decides when to try again. [Worker.Run] does what is not a job: the
+// heartbeat, the sweeper that finds lost jobs and dead workers, the forgetting.
+//
+// The store is the truth and the queue an alarm clock: a job that comes twice finds
+// the work done, a job that is lost is found by the sweeper. Nothing here changes
+// state without the fence. It is not an SMTP client (smtpclient), does not decide how
+// fast to go (shape) nor what a reply means (bounce). RFC 5321 4.5.4.1, 6.1.
+//
+//	w := worker.New(worker.Options{ID: id, Store: st, Queue: q, Router: r, Signer: d, Sender: t, Shaper: s})
+//	server := queue.NewServer(rdb, queue.ServerOptions{Class: queue.Default}, w.Deliver)
+//	go w.Run(ctx) // end it after server.Shutdown has returned
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"postrider/internal/dkim"
+	"postrider/internal/email"
+	"postrider/internal/queue"
+	"postrider/internal/shape"
+	"postrider/internal/store"
+	"postrider/smtpclient"
+)
+
+// Router plans where an envelope goes: sandbox, relay route or MX. An error that
+// is an *mx.Error speaks of the recipient's domain; any other is a local fault, and
+// the envelope waits for it to pass.
+type Router interface {
+	Plan(ctx context.Context, m *email.Message, envelope int) (smtpclient.Plan, error)
+}
+
+// Signer gives the keys to sign with; *domains.Domains does.
+type Signer interface {
+	Keys(ctx context.Context, domain string, selectors []string) ([]dkim.Key, error)
+}
+
+// Sender makes one attempt; *smtpclient.Transport does.
+type Sender interface {
+	Send(ctx context.Context, p smtpclient.Plan, m *smtpclient.Mail) *smtpclient.Result
+}
+
+// Options are what a Worker works with. Store, Queue, Router, Signer, Sender and
+// Shaper are needed; zero members of the rest take the defaults.
+type Options struct {
+	ID       string // of this worker process, in fences and heartbeats; never used again by another
+	Store    *store.Store
+	Queue    *queue.Client
+	Router   Router
+	Signer   Signer
+	Sender   Sender
+	Shaper   *shape.Shaper
+	Schedule Schedule
+	Log      *slog.Logger
+	Now      func() time.Time
+
+	SweepEvery  time.Duration // 15 s
+	BeatEvery   time.Duration // 5 s, the heartbeat lives 4 times as long
+	ForgetEvery time.Duration // 1 min
+	Patience    time.Duration // 1 s: how long a delivery stands in a provider's line
+	Insist      time.Duration // 1 min: how long an outcome is offered to a store that is away
+}
+
+func (o Options) withDefaults() Options {
+	for _, d := range []struct {
+		set *time.Duration
+		to  time.Duration
+	}{
+		{&o.SweepEvery, 15 * time.Second},
+		{&o.BeatEvery, 5 * time.Second},
+		{&o.ForgetEvery, time.Minute},
+		{&o.Patience, time.Second},
+		{&o.Insist, time.Minute},
+	} {
+		if *d.set <= 0 {
+			*d.set = d.to
+		}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Schedule = o.Schedule.withDefaults()
+	return o
+}
+
+// Worker delivers. It is safe for concurrent use.
+type Worker struct {
+	o       Options
+	running *running
+	alarms  *alarms
+}
+
+// New makes a Worker. It does nothing before Deliver or Run.
+func New(o Options) *Worker {
+	return &Worker{o: o.withDefaults(), running: newRunning(), alarms: newAlarms()}
+}
+
+const (
+	// jobAhead is how long before its time an envelope's job is in the queue.
+	// Further ahead it is the sweeper's to add.
+	jobAhead = 2 * time.Minute
+	// lookAfter is when the sweeper looks at an envelope that is in good hands.
+	lookAfter = 25 * time.Second
+	// alarmAhead is how long a wake-up is kept in this process, to the millisecond,
+	// rather than in the queue, whose times are whole seconds.
+	alarmAhead = 5 * time.Second
+)
+
+// class is the queue class of a message: every stream is delivered by the same.
+func class(*email.Message) string { return queue.Default }
+
+// wake adds the job that is to wake an envelope again, if that is within two
+// minutes. A job that cannot be added is found missing by the sweeper.
+func (w *Worker) wake(ctx context.Context, class string, job queue.Delivery, c *store.Concluded) {
+	if c.Done {
+		return
+	}
+	job.Generation = c.Generation
+	in := c.NextAt.Sub(w.o.Now())
+	if in > jobAhead {
+		return
+	}
+	add := func(ctx context.Context) {
+		if err := w.o.Queue.Add(ctx, class, job, c.NextAt); err != nil {
+			w.o.Log.Warn("job not added", "message", job.Message, "envelope", job.Envelope, "error", err)
+		}
+	}
+	if in > 0 && in <= alarmAhead && w.alarms.after(in, add) {
+		return
+	}
+	add(context.WithoutCancel(ctx))
+}
