@@ -1,0 +1,223 @@
+// Package intake is the one way into Postrider, whichever door a message comes
+// through: it checks all of it, groups its recipients into envelopes, keeps it
+// in the store and wakes its deliveries.
+//
+// It is not a door: it reads no JSON and no HTTP (package api does), and it sends
+// nothing (package worker does). A message that it took has no fault that could
+// have been known (api.md 3): addresses after RFC 5321 4.1.2 and RFC 5322 3.4,
+// header fields after RFC 5322 2.2, content types after RFC 2045 5.1. Every fault
+// is named at once, by a JSON Pointer (RFC 6901), and never repeats the value.
+//
+//	desk := intake.New(intake.Options{Store: st, Queue: q, Domains: domains, Marks: marks})
+//	msg, replayed, err := desk.Accept(ctx, intake.Request{World: email.Live, Draft: draft})
+//	var invalid *intake.Invalid
+//	if errors.As(err, &invalid) {
+//		return invalid.Faults
+//	}
+package intake
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"postrider/internal/compose"
+	"postrider/internal/email"
+	"postrider/internal/queue"
+	"postrider/internal/store"
+)
+
+const (
+	// commitTimeout bounds keeping and enqueueing, which do not end with the request.
+	commitTimeout = 15 * time.Second
+	// enqueueWithin is how soon a message must be due to be enqueued here and not
+	// by the sweeper (DESIGN.md 2, row 4).
+	enqueueWithin = 2 * time.Minute
+	// transactional is the only stream there is.
+	transactional = "transactional"
+)
+
+// Desk is the one way in, whichever door. It is safe for concurrent use.
+type Desk struct {
+	options Options
+}
+
+// Options is what a Desk works with.
+type Options struct {
+	Store   *store.Store
+	Queue   Adder
+	Domains Verifier
+	Marks   Marker
+	// ReturnPathDomain is the host of reverse-paths of mail whose From domain has
+	// no host of its own for them.
+	ReturnPathDomain string
+	RequireVerified  bool // POSTRIDER_REQUIRE_VERIFIED_DOMAINS, for live keys
+	AllowReserved    bool // POSTRIDER_ALLOW_RESERVED_DOMAINS
+	PerRecipient     bool // POSTRIDER_ENVELOPE=recipient
+	Limits           Limits
+	// Simulator reports whether an address is at sandbox.test; err says to the
+	// caller, without repeating it, that it names no simulator. Nil: all do.
+	Simulator func(address string) (is bool, err error)
+	Log       *slog.Logger     // nil: none
+	Now       func() time.Time // nil: time.Now
+}
+
+// Adder wakes a delivery; *queue.Client does.
+type Adder interface {
+	Add(ctx context.Context, class string, d queue.Delivery, at time.Time) error
+}
+
+// Verifier knows the sending domains; *domains.Domains does.
+type Verifier interface {
+	Verified(ctx context.Context, name string) (ok bool, returnPath string, err error)
+}
+
+// Marker makes reverse-paths; *track.Marks does.
+type Marker interface {
+	ReversePath(messageID string, envelope int, domain string) (string, error)
+}
+
+// New opens a desk.
+func New(o Options) *Desk {
+	o.Limits = o.Limits.orDefaults()
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Simulator == nil {
+		o.Simulator = func(string) (bool, error) { return false, nil }
+	}
+	return &Desk{options: o}
+}
+
+// Request is one message to accept.
+type Request struct {
+	World          email.World
+	KeyID          string
+	IdempotencyKey string // empty: none
+	Fingerprint    [32]byte
+	Draft          Draft
+	Faults         []Fault // found while decoding; a member with a fault is not checked again
+}
+
+// Accept checks everything and keeps the message. When it returns without error the
+// message is safe, even if ctx ends meanwhile. replayed is true if the
+// Idempotency-Key had been used for the same request: then msg is the message of
+// that time. Errors: *[Invalid] (all faults), *[NotVerified], *[TooLarge],
+// [store.ErrIdempotencyReused], else internal.
+func (d *Desk) Accept(ctx context.Context, r Request) (msg *email.Message, replayed bool, err error) {
+	c := d.check(&r)
+	if faults := c.faults.all(); len(faults) > 0 {
+		return nil, false, &Invalid{Faults: faults}
+	}
+	returnPath, err := d.returnPath(ctx, c.msg)
+	if err != nil {
+		return nil, false, err
+	}
+	if c.encoded > d.options.Limits.MessageBytes {
+		return nil, false, &TooLarge{Limit: d.options.Limits.MessageBytes, Actual: c.encoded}
+	}
+	if err := c.decodeAttachments(); err != nil {
+		return nil, false, err
+	}
+	if c.generateText {
+		c.content.Text = compose.Text(c.content.HTML)
+	}
+	c.msg.ID = email.NewMessageID(d.options.Store.Messages.ShardFor(r.World, r.IdempotencyKey))
+	if err := d.complete(c, returnPath); err != nil {
+		return nil, false, err
+	}
+	return d.keep(ctx, &store.Submission{
+		Message: c.msg, Content: c.content, IdempotencyKey: r.IdempotencyKey, Fingerprint: r.Fingerprint,
+	})
+}
+
+// Replay answers an Idempotency-Key that was used before: nil if it was not (the
+// read of api.md 3.3, before the schema). [store.ErrIdempotencyReused] if it was
+// used for another request.
+func (d *Desk) Replay(ctx context.Context, w email.World, key string, fingerprint [32]byte) (*email.Message, error) {
+	return d.options.Store.Messages.Replay(ctx, w, key, fingerprint)
+}
+
+// returnPath finds the host of the message's reverse-paths and refuses a From
+// domain that must be verified and is not.
+func (d *Desk) returnPath(ctx context.Context, m *email.Message) (string, error) {
+	domain := m.From.Domain()
+	ok, own, err := d.options.Domains.Verified(ctx, domain)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("look up the domain %s: %w", domain, err)
+	case !ok && m.World.Livemode() && d.options.RequireVerified:
+		return "", &NotVerified{Domain: domain}
+	case ok && own != "":
+		return own, nil
+	}
+	return d.options.ReturnPathDomain, nil
+}
+
+// complete fills in what follows from the message's id: times, envelopes, size.
+func (d *Desk) complete(c *checker, returnPath string) error {
+	m := c.msg
+	id, err := email.ParseID(email.MessagePrefix, m.ID)
+	if err != nil {
+		return fmt.Errorf("read the id just made: %w", err)
+	}
+	m.CreatedAt = email.IDTime(id)
+	if !m.ScheduledAt.After(m.CreatedAt) {
+		m.ScheduledAt = time.Time{}
+	}
+	m.ExpiresAt = m.Due().Add(c.ttl)
+	m.MessageID = "<" + m.ID + "@" + m.From.Domain() + ">"
+	group(m, d.options.PerRecipient)
+	for i := range m.Envelopes {
+		m.Envelopes[i].ReversePath, err = d.options.Marks.ReversePath(m.ID, i, returnPath)
+		if err != nil {
+			return fmt.Errorf("mark envelope %d of %s: %w", i, m.ID, err)
+		}
+	}
+	raw, err := compose.Message(m, c.content)
+	if err != nil {
+		return fmt.Errorf("compose %s: %w", m.ID, err)
+	}
+	m.SizeBytes = int64(len(raw))
+	if m.SizeBytes > d.options.Limits.MessageBytes {
+		return &TooLarge{Limit: d.options.Limits.MessageBytes, Actual: m.SizeBytes}
+	}
+	return nil
+}
+
+// keep stores the message and wakes its deliveries. A caller who hangs up must not
+// stop it halfway.
+func (d *Desk) keep(ctx context.Context, s *store.Submission) (*email.Message, bool, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	msg, replayed, err := d.options.Store.Messages.Accept(ctx, s)
+	if err != nil {
+		return nil, false, fmt.Errorf("keep the message: %w", err)
+	}
+	if !replayed {
+		d.wake(ctx, msg)
+	}
+	return msg, replayed, nil
+}
+
+// wake enqueues the envelopes of a message that is due soon. A failure is no error
+// of the caller's: the sweeper finds what was not enqueued.
+func (d *Desk) wake(ctx context.Context, m *email.Message) {
+	due := m.Due()
+	// Measured as the store does, so that each envelope is one side's to wake.
+	if due.Sub(m.CreatedAt) > enqueueWithin {
+		return
+	}
+	for i, e := range m.Envelopes {
+		job := queue.Delivery{World: m.World, Message: m.ID, Envelope: i, Generation: e.State.Generation}
+		if err := d.options.Queue.Add(ctx, queue.Default, job, due); err != nil {
+			// The next one would fail, or wait, likewise.
+			d.options.Log.Warn("not enqueued, left to the sweeper", "message", m.ID, "envelope", i, "of", len(m.Envelopes), "error", err)
+			return
+		}
+	}
+}
