@@ -1,0 +1,152 @@
+// Package api is the HTTP door of Postrider: the JSON API that openapi.yaml describes,
+// served under /v1 and, for messages, under the alias /messages.
+//
+// It authenticates keys, reads strict JSON, answers errors as problem documents
+// (RFC 9457) and shows what the store knows. It does not decide whether a message is
+// acceptable (package intake), and it never talks to the queue or to a mail server.
+// HTTP semantics are RFC 9110, JSON is RFC 8259, pointers are RFC 6901.
+//
+//	door := api.New(api.Options{Desk: desk, Store: st, Log: log})
+//	err := api.Server("127.0.0.1:8025", door).ListenAndServe()
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"postrider"
+	"postrider/internal/intake"
+	"postrider/internal/store"
+)
+
+// Options are what the door needs. Desk and Store are required.
+type Options struct {
+	Desk  *intake.Desk
+	Store *store.Store
+	// PublicURL is the address of this installation as its callers see it, without a
+	// trailing slash; links in answers are relative without it.
+	PublicURL string
+	// Version is the build, for the log of a panic.
+	Version string
+	Log     *slog.Logger     // nil: slog.Default()
+	Now     func() time.Time // nil: time.Now
+	// Fallback serves what is no API route (the dashboard); nil: problem+json 404.
+	Fallback http.Handler
+}
+
+// door is the API: its handlers are methods.
+type door struct {
+	desk      *intake.Desk
+	store     *store.Store
+	keys      *keyring
+	publicURL string
+	version   string
+	log       *slog.Logger
+	now       func() time.Time
+	fallback  http.Handler
+}
+
+// New is the HTTP door: /v1/..., its alias /messages, /v1/openapi.yaml.
+func New(o Options) http.Handler { return newEngine(o) }
+
+// newEngine is New with its routes still to be seen.
+func newEngine(o Options) *gin.Engine {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	d := &door{
+		desk: o.Desk, store: o.Store, publicURL: o.PublicURL, version: o.Version,
+		log: o.Log, now: o.Now, fallback: o.Fallback,
+	}
+	d.keys = newKeyring(d.findKey, o.Now)
+
+	if gin.Mode() == gin.DebugMode {
+		gin.SetMode(gin.ReleaseMode) // or Gin prints its routes to standard output
+	}
+	e := gin.New()
+	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
+	e.HandleMethodNotAllowed = true
+	// An escaped slash must not make another route match, so routes see the raw path.
+	e.UseRawPath, e.UnescapePathValues = true, true
+	if err := e.SetTrustedProxies(nil); err != nil {
+		panic(err) // cannot be: an empty list has no bad entry
+	}
+	e.Use(d.observe, d.recover)
+	e.NoRoute(d.noRoute)
+	e.NoMethod(d.noMethod)
+	d.routes(e)
+	return e
+}
+
+// routes mounts the API. The bare paths are an alias of the current version.
+func (d *door) routes(e *gin.Engine) {
+	for _, prefix := range []string{"/v1", ""} {
+		g := e.Group(prefix)
+		g.POST("/messages", d.handle(scopeSend, []string{"dry_run"}, d.send))
+		get(g, "/messages", d.handle(scopeRead, listParameters(), d.list))
+		get(g, "/messages/:id", d.handle(scopeRead, []string{"include"}, d.get))
+		get(g, "/messages/:id/events", d.handle(scopeRead, []string{"limit", "cursor"}, d.events))
+		get(g, "/messages/:id/attempts", d.handle(scopeReadContent, nil, d.attempts))
+		g.POST("/messages/:id/cancel", d.handle(scopeSend, nil, d.cancel))
+	}
+	get(e, "/v1/openapi.yaml", d.openAPI)
+}
+
+// get mounts a handler for GET, and for HEAD, which RFC 9110 9.1 wants wherever GET is.
+func get(r gin.IRoutes, path string, h gin.HandlerFunc) {
+	r.GET(path, h)
+	r.HEAD(path, h)
+}
+
+// call is one authenticated request on its way through a handler.
+type call struct {
+	*gin.Context
+	key   *store.Key
+	query url.Values
+}
+
+// ctx ends with the request.
+func (c *call) ctx() context.Context { return c.Request.Context() }
+
+// handle makes a Gin handler of one of ours: it authenticates, checks the scope and the
+// names of the query parameters, and answers the error that the handler returns.
+func (d *door) handle(scope string, parameters []string, h func(*call) error) gin.HandlerFunc {
+	return func(g *gin.Context) {
+		key, err := d.authenticate(g.Request)
+		if err != nil {
+			d.refuse(g, err)
+			return
+		}
+		g.Set(keyIDField, key.ID)
+		c := &call{Context: g, key: key}
+		if err := requireScope(key, scope); err != nil {
+			d.refuse(g, err)
+			return
+		}
+		if c.query, err = parseQuery(g.Request.URL.RawQuery, parameters); err != nil {
+			d.refuse(g, err)
+			return
+		}
+		if err := h(c); err != nil {
+			d.refuse(g, err)
+		}
+	}
+}
+
+// openAPI serves the description of this API; it needs no key.
+func (d *door) openAPI(g *gin.Context) {
+	if _, err := parseQuery(g.Request.URL.RawQuery, nil); err != nil {
+		d.refuse(g, err)
+		return
+	}
+	// RFC 9512: the media type of YAML.
+	g.Data(http.StatusOK, "application/yaml", []byte(postrider.OpenAPI()))
+}

@@ -1,0 +1,134 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"postrider/internal/intake"
+)
+
+// maxBody is the largest request (api.md 22): a mail of 20 MiB with its base64.
+const maxBody = 28 << 20
+
+// drained is how much of a refused body is read off, so that a client that is still
+// sending comes to see the answer.
+const drained = 32 << 20
+
+// readJSON reads a request's body as one JSON value. Errors: *problem.
+func readJSON(r *http.Request) (*document, error) {
+	if err := requireJSON(r.Header); err != nil {
+		return nil, err
+	}
+	data, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	return readDocument(data)
+}
+
+// readDocument reads a body as one JSON value. Errors: *problem.
+func readDocument(data []byte) (*document, error) {
+	doc, err := parseJSON(data)
+	var syntax *syntaxError
+	if errors.As(err, &syntax) {
+		return nil, &problem{
+			code: malformedJSON, offset: &syntax.offset,
+			detail: fmt.Sprintf("The body is not JSON at octet %d: %s.", syntax.offset, syntax.why),
+		}
+	}
+	if len(doc.duplicates) > 0 {
+		p := &problem{code: duplicateMember, detail: "A member of the body occurs more than once."}
+		for _, pointer := range doc.duplicates {
+			p.errors = append(p.errors, fault{Pointer: pointer, Code: string(duplicateMember), Detail: "occurs more than once"})
+		}
+		return nil, p
+	}
+	return doc, nil
+}
+
+// requireJSON refuses other media types and every content coding. Errors: *problem.
+func requireJSON(h http.Header) error {
+	if len(h.Values("Content-Encoding")) > 0 {
+		return &problem{code: unsupportedMediaType, detail: "Send the body without a Content-Encoding."}
+	}
+	refusal := &problem{code: unsupportedMediaType, detail: "Send the body as Content-Type: application/json in UTF-8."}
+	values := h.Values("Content-Type")
+	if len(values) != 1 {
+		return refusal
+	}
+	mediaType, parameters, err := mime.ParseMediaType(values[0])
+	if err != nil || mediaType != "application/json" {
+		return refusal
+	}
+	for name, value := range parameters {
+		if name != "charset" || !strings.EqualFold(value, "utf-8") {
+			return refusal
+		}
+	}
+	return nil
+}
+
+// readBody reads at most maxBody octets. Errors: *problem.
+func readBody(r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxBody {
+		drain(r.Body)
+		return nil, tooLarge(&r.ContentLength)
+	}
+	var b bytes.Buffer
+	// The length is only what the client says, so it buys little in advance.
+	b.Grow(int(min(max(r.ContentLength, 0), 1<<20)) + bytes.MinRead)
+	n, err := b.ReadFrom(io.LimitReader(r.Body, maxBody+1))
+	if n > maxBody {
+		drain(r.Body)
+		return nil, tooLarge(nil)
+	}
+	if err != nil {
+		offset := int(n)
+		return nil, &problem{code: malformedJSON, offset: &offset, detail: "The body ended before its time."}
+	}
+	return b.Bytes(), nil
+}
+
+func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, drained) }
+
+func tooLarge(actual *int64) *problem {
+	limit := int64(maxBody)
+	return &problem{
+		code: requestTooLarge, limitBytes: &limit, actualBytes: actual,
+		detail: fmt.Sprintf("The body is larger than %d octets.", limit),
+	}
+}
+
+// noBody accepts a request without a body, or with an object that says nothing.
+// Errors: *problem, *intake.Invalid.
+func noBody(r *http.Request) error {
+	data, err := readBody(r)
+	if err != nil || len(data) == 0 {
+		return err
+	}
+	if err := requireJSON(r.Header); err != nil {
+		return err
+	}
+	doc, err := readDocument(data)
+	if err != nil {
+		return err
+	}
+	var d decoder
+	if doc.root.kind != objectKind {
+		d.wrongType("#", "an object")
+	}
+	for _, m := range doc.root.children {
+		if doc.root.kind == objectKind && m.given() {
+			d.fault(member("#", m.name), intake.UnknownMember, "is not a member of this object")
+		}
+	}
+	if len(d.faults) > 0 {
+		return &intake.Invalid{Faults: d.faults}
+	}
+	return nil
+}

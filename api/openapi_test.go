@@ -1,0 +1,330 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/go-cmp/cmp"
+
+	"postrider/internal/email"
+	"postrider/internal/intake"
+	"postrider/internal/store"
+)
+
+// Routes and contract are the same set, by each of its servers. HEAD comes with GET.
+func TestRoutesAreThoseOfTheContract(t *testing.T) {
+	doc := loadContract(t)
+	want := make(map[string]bool)
+	for path, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			for _, base := range basePaths(doc, item) {
+				want[method+" "+base+path] = true
+				if method == http.MethodGet {
+					want["HEAD "+base+path] = true
+				}
+			}
+		}
+	}
+	got := make(map[string]bool)
+	for _, r := range newEngine(Options{Log: slog.New(slog.DiscardHandler)}).Routes() {
+		path := strings.ReplaceAll(r.Path, ":id", "{id}")
+		got[r.Method+" "+path] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("routes (-openapi.yaml +gin):\n%s", diff)
+	}
+}
+
+// The codes of the contract are those of the table, with the same status.
+func TestProblemCodesAreThoseOfTheContract(t *testing.T) {
+	doc := loadContract(t)
+	listed := make(map[string]bool)
+	for _, v := range doc.Components.Schemas["ProblemCode"].Value.Enum {
+		listed[v.(string)] = true
+	}
+	table := make(map[string]bool)
+	for c := range problemKinds() {
+		table[string(c)] = true
+	}
+	if diff := cmp.Diff(listed, table); diff != "" {
+		t.Errorf("codes (-openapi.yaml +table):\n%s", diff)
+	}
+	for e := range documented(t, doc) {
+		if e.code != "" && problemKinds()[code(e.code)].status != e.status {
+			t.Errorf("%s: the table says status %d", e, problemKinds()[code(e.code)].status)
+		}
+	}
+}
+
+// Strict requests, documented operations: what api.md 20 asks of the file.
+func TestContractIsStrict(t *testing.T) {
+	doc := loadContract(t)
+	for _, name := range []string{"SendRequest", "AttachmentInput", "CancelRequest"} {
+		if extra := doc.Components.Schemas[name].Value.AdditionalProperties.Has; extra == nil || *extra {
+			t.Errorf("%s allows other members", name)
+		}
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if op.OperationID == "" || op.Summary == "" || op.Description == "" {
+				t.Errorf("%s %s lacks its operationId, summary or description", method, path)
+			}
+		}
+	}
+}
+
+// Every example of the contract is sent, and accepted.
+func TestExamplesAreAccepted(t *testing.T) {
+	h := openHouse(t)
+	id := h.send(minimal)
+	for path, item := range h.contract.doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			target := basePaths(h.contract.doc, item)[0] + strings.ReplaceAll(path, "{id}", id)
+			for _, p := range slices.Concat(item.Parameters, op.Parameters) {
+				h.sendParameter(method, target, p.Value)
+			}
+			if op.RequestBody == nil {
+				continue
+			}
+			examples := op.RequestBody.Value.Content["application/json"].Examples
+			if len(examples) == 0 {
+				t.Errorf("%s has no examples", op.OperationID)
+			}
+			for name, example := range examples {
+				body, err := json.Marshal(example.Value.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if a := h.post(target, string(body)); a.status >= 300 {
+					t.Errorf("example %s of %s: %d\n%s", name, op.OperationID, a.status, a.raw)
+				}
+			}
+		}
+	}
+}
+
+// sendParameter sends one request with a parameter's example.
+func (h *house) sendParameter(method, target string, p *openapi3.Parameter) {
+	h.t.Helper()
+	if p.Example == nil {
+		return
+	}
+	values := []string{fmt.Sprint(p.Example)}
+	if list, ok := p.Example.([]any); ok {
+		values = nil
+		for _, v := range list {
+			values = append(values, fmt.Sprint(v))
+		}
+	}
+	body := ""
+	if method == http.MethodPost && strings.HasSuffix(target, "/messages") {
+		body = minimal
+	}
+	var a *answer
+	switch p.In {
+	case openapi3.ParameterInQuery:
+		a = h.do(method, target+"?"+url.Values{p.Name: values}.Encode(), nil)
+	case openapi3.ParameterInHeader:
+		a = h.do(method, target, strings.NewReader(body), header(p.Name, values...))
+	default:
+		return // of the path: an id that nobody has
+	}
+	if a.status >= 300 {
+		h.t.Errorf("example of %s for %s %s: %d\n%s", p.Name, method, target, a.status, a.raw)
+	}
+}
+
+// scene is one exchange to be seen.
+type scene struct {
+	operation string
+	code      code // empty: success
+	ask       func(h *house) *answer
+}
+
+// Everything that the contract says can happen does happen, and nothing else.
+func TestEveryDocumentedAnswerHappens(t *testing.T) {
+	h := openHouse(t)
+	wrecked := openHouse(t, func(o *Options) {
+		o.Desk, o.Store = intake.New(intake.Options{}), &store.Store{Keys: o.Store.Keys}
+	})
+	down := openHouse(t)
+	if err := down.rdb.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range slices.Concat(sendScenes(), readScenes(), cancelScenes(), commonScenes()) {
+		where := h
+		switch s.code {
+		case internalError:
+			where = wrecked
+		case serviceUnavailable:
+			where = down
+		}
+		a := s.ask(where)
+		if a.code() != string(s.code) || s.code != "" && a.status != problemKinds()[s.code].status {
+			t.Errorf("%s: answer %d %s, want %s\n%s", s.operation, a.status, a.code(), s.code, a.raw)
+		}
+	}
+	seen := make(map[exchange]bool)
+	codes := make(map[string]bool)
+	for _, house := range []*house{h, wrecked, down} {
+		for e := range house.contract.seen {
+			codes[e.code] = true
+			if e.operation != "" {
+				seen[e] = true
+			}
+		}
+	}
+	if diff := cmp.Diff(documented(t, h.contract.doc), seen); diff != "" {
+		t.Errorf("answers (-documented +seen):\n%s", diff)
+	}
+	for c := range problemKinds() {
+		if !codes[string(c)] {
+			t.Errorf("problem %s was never produced", c)
+		}
+	}
+}
+
+func sendScenes() []scene {
+	post := func(body string, change ...asker) func(*house) *answer {
+		return func(h *house) *answer { return h.post("/v1/messages", body, change...) }
+	}
+	op := "sendMessage"
+	big := `{"from":"a@acme.com","to":"b@example.org","subject":"s","text":"t","attachments":[{"filename":"a.txt","content":"` +
+		strings.Repeat("QUFB", messageLimit/4) + `"}]}`
+	return []scene{
+		{op, "", post(minimal)},
+		{op, malformedJSON, post(`{"from"`)},
+		{op, duplicateMember, post(`{"to":"a@b.example","to":"c@d.example"}`)},
+		{op, invalidIdempotencyKey, post(minimal, header("Idempotency-Key", `"open`))},
+		{op, invalidParameter, func(h *house) *answer { return h.post("/v1/messages?foo=1", minimal) }},
+		{op, requestTooLarge, func(h *house) *answer { return h.do("POST", "/v1/messages", zeros(maxBody+1)) }},
+		{op, messageTooLarge, post(big)},
+		{op, unsupportedMediaType, post(minimal, header("Content-Type", "text/plain"))},
+		{op, validationFailed, post(`{}`)},
+		{op, domainNotVerified, func(h *house) *answer {
+			return h.post("/v1/messages", `{"from":"a@unverified.example","to":"b@acme.org","subject":"s","text":"t"}`, as(h.keys["live"]))
+		}},
+		{op, idempotencyKeyReused, func(h *house) *answer {
+			h.send(minimal, header("Idempotency-Key", "scene"))
+			return h.post("/v1/messages", strings.Replace(minimal, "Hello", "Bye", 1), header("Idempotency-Key", "scene"))
+		}},
+		{op, internalError, post(minimal)},
+		{op, serviceUnavailable, post(minimal)},
+	}
+}
+
+func readScenes() []scene {
+	nobody := email.NewMessageID(0)
+	scenes := []scene{
+		{"getMessage", contentExpired, func(h *house) *answer { return h.get("/v1/messages/" + h.expired() + "?include=content") }},
+		{"getMessage", "", func(h *house) *answer { return h.get("/v1/messages/" + h.send(minimal) + "?include=content") }},
+		{"listMessages", "", func(h *house) *answer { return h.get("/v1/messages?limit=1") }},
+		{"getOpenAPI", "", func(h *house) *answer {
+			return h.get("/v1/openapi.yaml", func(r *http.Request) { r.Header.Del("Authorization") })
+		}},
+		{"getOpenAPI", invalidParameter, func(h *house) *answer { return h.get("/v1/openapi.yaml?x=1") }},
+		{"", routeNotFound, func(h *house) *answer { return h.get("/v1/nothing") }},
+		{"", methodNotAllowed, func(h *house) *answer { return h.do("DELETE", "/v1/messages", nil) }},
+	}
+	for op, suffix := range map[string]string{"getMessage": "", "listMessageEvents": "/events", "listMessageAttempts": "/attempts"} {
+		at := func(id, query string) func(*house) *answer {
+			return func(h *house) *answer { return h.get("/v1/messages/" + id + suffix + query) }
+		}
+		scenes = append(scenes,
+			scene{op, "", func(h *house) *answer { return h.get("/v1/messages/" + h.send(minimal) + suffix) }},
+			scene{op, notFound, at(nobody, "")},
+			scene{op, invalidParameter, at(nobody, "?nothing=1")},
+			scene{op, internalError, at(nobody, "")},
+			scene{op, serviceUnavailable, at(nobody, "")},
+		)
+	}
+	return append(scenes,
+		scene{"listMessages", invalidParameter, func(h *house) *answer { return h.get("/v1/messages?limit=0") }},
+		scene{"listMessages", internalError, func(h *house) *answer { return h.get("/v1/messages") }},
+		scene{"listMessages", serviceUnavailable, func(h *house) *answer { return h.get("/v1/messages") }},
+	)
+}
+
+func cancelScenes() []scene {
+	op, nobody := "cancelMessage", "/v1/messages/"+email.NewMessageID(0)+"/cancel"
+	post := func(body string, change ...asker) func(*house) *answer {
+		return func(h *house) *answer { return h.post(nobody, body, change...) }
+	}
+	return []scene{
+		{op, "", func(h *house) *answer { return h.post("/v1/messages/"+h.send(minimal)+"/cancel", "") }},
+		{op, notFound, post("")},
+		{op, messageNotCancelable, func(h *house) *answer {
+			id := h.send(minimal)
+			h.conclude(id, 0, delivered())
+			return h.post("/v1/messages/"+id+"/cancel", "{}")
+		}},
+		{op, malformedJSON, post("{")},
+		{op, duplicateMember, post(`{"a":1,"a":1}`)},
+		{op, invalidIdempotencyKey, post("", header("Idempotency-Key", ""))},
+		{op, invalidParameter, func(h *house) *answer { return h.post(nobody+"?a=1", "") }},
+		{op, requestTooLarge, func(h *house) *answer { return h.do("POST", nobody, zeros(maxBody+1)) }},
+		{op, unsupportedMediaType, post("{}", header("Content-Type", "application/x-www-form-urlencoded"))},
+		{op, validationFailed, post(`{"recipients":[]}`)},
+		{op, internalError, post("")},
+		{op, serviceUnavailable, post("")},
+	}
+}
+
+// commonScenes are those that every operation with a key has.
+func commonScenes() []scene {
+	id := email.NewMessageID(0)
+	var scenes []scene
+	for op, route := range map[string]string{
+		"sendMessage": "POST /v1/messages", "listMessages": "GET /v1/messages", "getMessage": "GET /v1/messages/" + id,
+		"listMessageEvents": "GET /v1/messages/" + id + "/events", "listMessageAttempts": "GET /v1/messages/" + id + "/attempts",
+		"cancelMessage": "POST /v1/messages/" + id + "/cancel",
+	} {
+		method, path, _ := strings.Cut(route, " ")
+		with := func(change asker) func(*house) *answer {
+			return func(h *house) *answer { return h.do(method, path, nil, change) }
+		}
+		other, _ := NewKey(false)
+		scenes = append(scenes,
+			scene{op, missingAPIKey, with(func(r *http.Request) { r.Header.Del("Authorization") })},
+			scene{op, invalidAPIKey, with(as(other))},
+			scene{op, insufficientScope, func(h *house) *answer { return h.do(method, path, nil, as(h.keys["none"])) }},
+		)
+	}
+	return scenes
+}
+
+// expired is a message whose content was forgotten.
+func (h *house) expired() string {
+	h.t.Helper()
+	id := h.send(minimal)
+	h.conclude(id, 0, delivered())
+	shard, err := email.Shard(id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	later := time.Now().Add(8 * 24 * time.Hour)
+	if _, err := h.store.Messages.Forget(context.Background(), email.Test, shard, later, 100); err != nil {
+		h.t.Fatal(err)
+	}
+	return id
+}
+
+// zeros is a body of n octets.
+func zeros(n int64) io.Reader { return io.LimitReader(zeroReader{}, n) }
+
+type zeroReader struct{}
+
+func (zeroReader) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}

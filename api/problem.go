@@ -1,0 +1,151 @@
+package api
+
+import (
+	"net/http"
+
+	"postrider/internal/intake"
+)
+
+// problemBase is where problem types are explained. It is the same for every
+// installation, so that a type means the same everywhere (RFC 9457 3.1.1).
+const problemBase = "https://postrider.dev/problems/"
+
+// maxErrors bounds the errors of one answer.
+const maxErrors = 50
+
+// code is the machine-readable name of a problem, the last segment of its type.
+type code string
+
+// The problems of the routes of today.
+const (
+	malformedJSON         code = "malformed_json"
+	invalidParameter      code = "invalid_parameter"
+	invalidIdempotencyKey code = "invalid_idempotency_key"
+	duplicateMember       code = "duplicate_member"
+	missingAPIKey         code = "missing_api_key"
+	invalidAPIKey         code = "invalid_api_key"
+	insufficientScope     code = "insufficient_scope"
+	notFound              code = "not_found"
+	routeNotFound         code = "route_not_found"
+	methodNotAllowed      code = "method_not_allowed"
+	messageNotCancelable  code = "message_not_cancelable"
+	contentExpired        code = "content_expired"
+	requestTooLarge       code = "request_too_large"
+	messageTooLarge       code = "message_too_large"
+	unsupportedMediaType  code = "unsupported_media_type"
+	validationFailed      code = "validation_failed"
+	domainNotVerified     code = "domain_not_verified"
+	idempotencyKeyReused  code = "idempotency_key_reused"
+	internalError         code = "internal_error"
+	serviceUnavailable    code = "service_unavailable"
+)
+
+// kindOfProblem is what is the same for every problem with a code.
+type kindOfProblem struct {
+	status    int
+	title     string
+	retryable bool
+}
+
+// problemKinds is the table of api.md 7. Titles never vary.
+func problemKinds() map[code]kindOfProblem {
+	return map[code]kindOfProblem{
+		malformedJSON:         {http.StatusBadRequest, "Malformed JSON", false},
+		invalidParameter:      {http.StatusBadRequest, "Invalid query parameter", false},
+		invalidIdempotencyKey: {http.StatusBadRequest, "Invalid Idempotency-Key", false},
+		duplicateMember:       {http.StatusBadRequest, "Duplicate JSON member", false},
+		missingAPIKey:         {http.StatusUnauthorized, "Missing API key", false},
+		invalidAPIKey:         {http.StatusUnauthorized, "Invalid API key", false},
+		insufficientScope:     {http.StatusForbidden, "Insufficient scope", false},
+		notFound:              {http.StatusNotFound, "Not found", false},
+		routeNotFound:         {http.StatusNotFound, "Route not found", false},
+		methodNotAllowed:      {http.StatusMethodNotAllowed, "Method not allowed", false},
+		messageNotCancelable:  {http.StatusConflict, "Message cannot be canceled", false},
+		contentExpired:        {http.StatusGone, "Content expired", false},
+		requestTooLarge:       {http.StatusRequestEntityTooLarge, "Request too large", false},
+		messageTooLarge:       {http.StatusRequestEntityTooLarge, "Message too large", false},
+		unsupportedMediaType:  {http.StatusUnsupportedMediaType, "Unsupported media type", false},
+		validationFailed:      {http.StatusUnprocessableEntity, "Request validation failed", false},
+		domainNotVerified:     {http.StatusUnprocessableEntity, "Domain not verified", false},
+		idempotencyKeyReused:  {http.StatusUnprocessableEntity, "Idempotency-Key reused", false},
+		internalError:         {http.StatusInternalServerError, "Internal error", true},
+		serviceUnavailable:    {http.StatusServiceUnavailable, "Service unavailable", true},
+	}
+}
+
+// problem is a request that was refused and what to tell the caller about it: never the
+// offending value, which may be a secret.
+type problem struct {
+	code   code
+	detail string
+	errors []fault
+
+	parameter     string
+	header        string
+	offset        *int
+	requiredScope string
+	resource      string
+	messageStatus string
+	domain        string
+	limitBytes    *int64
+	actualBytes   *int64
+}
+
+func (p *problem) Error() string { return string(p.code) + ": " + p.detail }
+
+// fault is one thing wrong: in the body (pointer) or in the query (parameter).
+type fault struct {
+	Pointer   string `json:"pointer,omitempty"`
+	Parameter string `json:"parameter,omitempty"`
+	Code      string `json:"code"`
+	Detail    string `json:"detail"`
+}
+
+// problemBody is a problem on the wire (RFC 9457 3).
+type problemBody struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Detail    string `json:"detail"`
+	Instance  string `json:"instance"`
+	Code      code   `json:"code"`
+	RequestID string `json:"request_id"`
+	Retryable bool   `json:"retryable"`
+
+	Parameter     string  `json:"parameter,omitempty"`
+	Header        string  `json:"header,omitempty"`
+	Offset        *int    `json:"offset,omitempty"`
+	RequiredScope string  `json:"required_scope,omitempty"`
+	Resource      string  `json:"resource,omitempty"`
+	MessageStatus string  `json:"message_status,omitempty"`
+	Domain        string  `json:"domain,omitempty"`
+	LimitBytes    *int64  `json:"limit_bytes,omitempty"`
+	ActualBytes   *int64  `json:"actual_bytes,omitempty"`
+	Errors        []fault `json:"errors,omitempty"`
+	Truncated     bool    `json:"truncated,omitempty"`
+}
+
+// body writes a problem out for one request.
+func (p *problem) body(requestID string) problemBody {
+	kind := problemKinds()[p.code]
+	b := problemBody{
+		Type: problemBase + string(p.code), Title: kind.title, Status: kind.status, Detail: p.detail,
+		Instance: "/v1/requests/" + requestID, Code: p.code, RequestID: requestID, Retryable: kind.retryable,
+		Parameter: p.parameter, Header: p.header, Offset: p.offset, RequiredScope: p.requiredScope,
+		Resource: p.resource, MessageStatus: p.messageStatus, Domain: p.domain,
+		LimitBytes: p.limitBytes, ActualBytes: p.actualBytes, Errors: p.errors,
+	}
+	if len(b.Errors) > maxErrors {
+		b.Errors, b.Truncated = b.Errors[:maxErrors], true
+	}
+	return b
+}
+
+// faultsOf makes the errors of a body that was refused.
+func faultsOf(faults []intake.Fault) []fault {
+	out := make([]fault, len(faults))
+	for i, f := range faults {
+		out[i] = fault{Pointer: f.Pointer, Code: f.Code, Detail: f.Detail}
+	}
+	return out
+}

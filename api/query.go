@@ -1,0 +1,95 @@
+package api
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"postrider/internal/intake"
+)
+
+// Page sizes (api.md 9).
+const (
+	defaultLimit = 25
+	maxLimit     = 100
+)
+
+// maxParameterName bounds a parameter's name in an answer.
+const maxParameterName = 64
+
+// parseQuery reads a query in which only these parameters may occur, "tag" repeatedly,
+// every other once. Errors: *problem invalid_parameter.
+func parseQuery(raw string, allowed []string) (url.Values, error) {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, badParameter("", intake.InvalidFormat, "the query string is malformed")
+	}
+	var faults []fault
+	for name, values := range query {
+		switch {
+		case !slices.Contains(allowed, name):
+			faults = append(faults, fault{Parameter: printableName(name), Code: "unknown_parameter", Detail: "is not a parameter of this route"})
+		case len(values) > 1 && name != "tag":
+			faults = append(faults, fault{Parameter: name, Code: intake.TooMany, Detail: "may be given once"})
+		}
+	}
+	if len(faults) == 0 {
+		return query, nil
+	}
+	slices.SortFunc(faults, func(a, b fault) int {
+		if a.Parameter < b.Parameter {
+			return -1
+		}
+		return 1
+	})
+	return nil, badParameters(faults)
+}
+
+// badParameter is one fault of the query.
+func badParameter(name, code, detail string) *problem {
+	return badParameters([]fault{{Parameter: name, Code: code, Detail: detail}})
+}
+
+// badParameters is the answer to a query; it names its first fault at the top.
+func badParameters(faults []fault) *problem {
+	first := faults[0]
+	p := &problem{code: invalidParameter, parameter: first.Parameter, errors: faults}
+	p.detail = fmt.Sprintf("The query parameter %q %s.", first.Parameter, first.Detail)
+	if first.Parameter == "" {
+		p.detail, p.errors = "The query string is malformed.", nil
+	}
+	return p
+}
+
+// printableName keeps what can stand in an answer of an unknown parameter's name.
+func printableName(s string) string {
+	out := make([]byte, 0, maxParameterName)
+	for i := 0; i < len(s) && len(out) < maxParameterName; i++ {
+		if c := s[i]; c > ' ' && c <= '~' {
+			out = append(out, c)
+		} else {
+			out = append(out, '?')
+		}
+	}
+	if len(out) == 0 {
+		return "?"
+	}
+	return string(out)
+}
+
+// limit reads the page size. Errors: *problem invalid_parameter.
+func (c *call) limit() (int, error) {
+	if !c.query.Has("limit") {
+		return defaultLimit, nil
+	}
+	s := c.query.Get("limit")
+	n, err := strconv.Atoi(s)
+	if err != nil || s[0] == '+' {
+		return 0, badParameter("limit", intake.InvalidFormat, "is not an integer")
+	}
+	if n < 1 || n > maxLimit {
+		return 0, badParameter("limit", intake.OutOfRange, fmt.Sprintf("is not between 1 and %d", maxLimit))
+	}
+	return n, nil
+}

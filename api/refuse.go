@@ -1,0 +1,154 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"postrider/internal/intake"
+	"postrider/internal/store"
+)
+
+// retryAfter is how long a caller should wait when the store does not answer.
+const retryAfter = 5 // seconds
+
+// refuse answers an error as a problem document.
+func (d *door) refuse(g *gin.Context, err error) {
+	p := problemFor(err)
+	if kind := problemKinds()[p.code]; kind.status >= http.StatusInternalServerError {
+		level := slog.LevelError
+		if g.Request.Context().Err() != nil {
+			level = slog.LevelDebug // the caller went away, which breaks off what we did for it
+		}
+		d.log.Log(g.Request.Context(), level, "request failed", "request_id", g.GetString(requestIDField), "route", g.FullPath(),
+			"code", string(p.code), "error", err.Error())
+	}
+	d.writeProblem(g, p)
+}
+
+// writeProblem sends a problem with the header fields that belong to its status.
+func (d *door) writeProblem(g *gin.Context, p *problem) {
+	body := p.body(g.GetString(requestIDField))
+	h := g.Writer.Header()
+	switch body.Status {
+	case http.StatusUnauthorized:
+		// RFC 9110 15.5.2: a 401 carries a challenge.
+		h.Set("WWW-Authenticate", "Bearer")
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	g.Abort()
+	writeJSON(g, body.Status, "application/problem+json", body)
+}
+
+// problemFor judges an error: the only place that turns one into a status.
+func problemFor(err error) *problem {
+	var (
+		p           *problem
+		invalid     *intake.Invalid
+		notVerified *intake.NotVerified
+		tooLarge    *intake.TooLarge
+	)
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &invalid):
+		return invalidBody(faultsOf(invalid.Faults))
+	case errors.As(err, &notVerified):
+		detail := "The domain of the From address is not verified."
+		return &problem{
+			code: domainNotVerified, detail: detail, domain: notVerified.Domain,
+			errors: []fault{{Pointer: "#/from", Code: string(domainNotVerified), Detail: "is at a domain that is not verified"}},
+		}
+	case errors.As(err, &tooLarge):
+		return &problem{
+			code: messageTooLarge, detail: "The composed mail is larger than allowed.",
+			limitBytes: &tooLarge.Limit, actualBytes: &tooLarge.Actual,
+		}
+	case errors.Is(err, store.ErrIdempotencyReused):
+		return &problem{
+			code: idempotencyKeyReused, header: idempotencyHeader,
+			detail: "This Idempotency-Key was used with another request.",
+		}
+	case errors.Is(err, store.ErrNotFound):
+		return &problem{code: notFound, detail: "There is no message with this id.", resource: "message"}
+	case errors.Is(err, store.ErrCursor):
+		return badParameter("cursor", intake.InvalidFormat, "is not a cursor of this list")
+	case unavailable(err):
+		return &problem{code: serviceUnavailable, detail: "The service cannot reach its store. Try again soon."}
+	}
+	return &problem{code: internalError, detail: "Something went wrong on our side. The request may be repeated."}
+}
+
+// invalidBody is the answer to a body that is JSON but not what we expect.
+func invalidBody(faults []fault) *problem {
+	detail := fmt.Sprintf("%d members are invalid.", len(faults))
+	if len(faults) == 1 {
+		detail = "1 member is invalid."
+	}
+	return &problem{code: validationFailed, detail: detail, errors: faults}
+}
+
+// unavailable tells a store that does not answer or may not be written from a fault of ours.
+func unavailable(err error) bool {
+	var network net.Error // time-outs of a context are of this kind too
+	if errors.As(err, &network) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	var answer interface {
+		error
+		RedisError()
+	}
+	if errors.As(err, &answer) {
+		word, _, _ := strings.Cut(answer.Error(), " ")
+		return slices.Contains(refusalsOfRedis(), word)
+	}
+	// The client's own refusals (pool exhausted, closed) have no type.
+	return strings.Contains(err.Error(), "redis: ")
+}
+
+// refusalsOfRedis are the errors by which a Redis says "not now".
+func refusalsOfRedis() []string {
+	return []string{
+		"OOM", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "MISCONF",
+		"BUSY", "NOAUTH", "WRONGPASS", "NOPERM", "max",
+	}
+}
+
+// noRoute answers what is no route of ours, or hands it to the fallback.
+func (d *door) noRoute(g *gin.Context) {
+	if d.fallback != nil && !ofAPI(g.Request.URL.Path) {
+		g.Writer.Header().Del("Cache-Control") // the fallback's own matter
+		g.Status(http.StatusOK)
+		d.fallback.ServeHTTP(g.Writer, g.Request)
+		return
+	}
+	d.writeProblem(g, &problem{code: routeNotFound, detail: "There is no such route."})
+}
+
+// noMethod answers a method that a route does not have. Gin has set Allow.
+func (d *door) noMethod(g *gin.Context) {
+	methods := strings.Split(g.Writer.Header().Get("Allow"), ", ")
+	slices.Sort(methods)
+	g.Writer.Header().Set("Allow", strings.Join(methods, ", "))
+	d.writeProblem(g, &problem{code: methodNotAllowed, detail: "This route does not have the method."})
+}
+
+// ofAPI reports whether a path belongs to the API, known route or not.
+func ofAPI(path string) bool {
+	for _, root := range []string{"/v1", "/messages"} {
+		if path == root || strings.HasPrefix(path, root+"/") {
+			return true
+		}
+	}
+	return false
+}
