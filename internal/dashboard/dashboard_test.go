@@ -1,0 +1,248 @@
+package dashboard
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"postrider/internal/email"
+	"postrider/internal/sandbox"
+)
+
+func body(t *testing.T, r *http.Response, status int) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.StatusCode != status {
+		t.Fatalf("status %d, want %d: %s", r.StatusCode, status, b)
+	}
+	return string(b)
+}
+
+// text is what a reader of a page sees, and harmless fails the test if anything
+// in the page came alive that is not ours.
+func text(t *testing.T, page string) string {
+	t.Helper()
+	ours := strings.Fields("html head meta title link body header div a img span main footer h1 h2 h3 p ul ol li bdi time details summary " +
+		"section table tbody tr th td code pre dl dt dd strong br iframe")
+	var all strings.Builder
+	tokens := html.NewTokenizer(strings.NewReader(page))
+	for {
+		switch tokens.Next() {
+		case html.ErrorToken:
+			return all.String()
+		case html.TextToken:
+			all.WriteString(html.UnescapeString(string(tokens.Raw())))
+		case html.StartTagToken, html.SelfClosingTagToken:
+			tag := tokens.Token()
+			if !slices.Contains(ours, tag.Data) {
+				t.Errorf("foreign element <%s>", tag.Data)
+			}
+			for _, a := range tag.Attr {
+				if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "srcdoc" {
+					t.Errorf("attribute %s of <%s>", a.Key, tag.Data)
+				}
+				if (a.Key == "href" || a.Key == "src") && !strings.HasPrefix(a.Val, "/") {
+					t.Errorf("%s=%q of <%s> leads away", a.Key, a.Val, tag.Data)
+				}
+			}
+		}
+	}
+}
+
+func TestEmptyInboxTeaches(t *testing.T) {
+	w := newWorld(t)
+	r := w.get("/")
+	got := text(t, body(t, r, http.StatusOK))
+	for _, want := range []string{"No mail yet", w.curl, "http://127.0.0.1:8025", "1.2.3"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, a := range sandbox.Addresses() {
+		if !strings.Contains(got, a.Address) || !strings.Contains(got, a.Effect) {
+			t.Errorf("the page lacks %q", a.Address)
+		}
+	}
+	want := map[string]string{
+		"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		"X-Content-Type-Options":  "nosniff",
+		"Referrer-Policy":         "no-referrer",
+		"Cache-Control":           "no-store",
+		"Content-Type":            "text/html; charset=utf-8",
+	}
+	for name, value := range want {
+		if got := r.Header.Get(name); got != value {
+			t.Errorf("%s: %q, want %q", name, got, value)
+		}
+	}
+}
+
+func TestRefresh(t *testing.T) {
+	w := newWorld(t)
+	m := message("moving", "a@sandbox.test")
+	tests := []struct{ name, path, want string }{
+		{"settled", "/", `content="6"`},
+		{"paused", "/?live=off", ""},
+		{"moving", "/", `content="3"`},
+		{"message on its way", "/ui/messages/" + m.ID, `content="3"`},
+		{"message paused", "/ui/messages/" + m.ID + "?live=off", ""},
+		{"message at its end", "/ui/messages/" + m.ID, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			switch test.name {
+			case "moving":
+				w.accept(m, &email.Content{Text: "x"})
+			case "message at its end":
+				w.attempt(m, email.Attempt{Number: 1, Outcomes: []email.Outcome{{Status: email.Delivered}}}, time.Time{})
+			}
+			page := body(t, w.get(test.path), http.StatusOK)
+			_, after, found := strings.Cut(page, `http-equiv="refresh" `)
+			if found != (test.want != "") || !strings.HasPrefix(after, test.want) {
+				t.Errorf("refresh %v %.20q, want %q", found, after, test.want)
+			}
+		})
+	}
+}
+
+func TestInboxMergesStoreAndCaught(t *testing.T) {
+	w := newWorld(t)
+	refused, caught := message("refused one", "bounced@sandbox.test"), message("caught one", "x@example.com", "y@example.com", "z@example.com")
+	w.accept(refused, &email.Content{Text: "x"})
+	w.attempt(refused, email.Attempt{Number: 1, Outcomes: []email.Outcome{{
+		Status: email.Bounced, Bounce: "hard", Category: "invalid_recipient",
+		Reply: &email.Reply{Code: 550, EnhancedCode: "5.1.1", Text: "No such mailbox"},
+	}}}, time.Time{})
+	w.accept(caught, &email.Content{Text: "x"})
+	w.deliver("Message-ID: " + caught.MessageID + "\r\nSubject: caught one\r\n\r\nx")
+	w.deliver("Message-ID: <foreign@x>\r\nSubject: foreign one\r\nFrom: f@x.test\r\n\r\nx")
+	page := body(t, w.get("/"), http.StatusOK)
+	got := text(t, page)
+	for want, count := range map[string]int{
+		"refused one": 1, "550 5.1.1 No such mailbox": 1, "caught one": 1, "foreign one": 1, "+2": 1,
+	} {
+		if n := strings.Count(got, want); n != count {
+			t.Errorf("%q stands there %d times, want %d", want, n, count)
+		}
+	}
+	if order := []int{strings.Index(got, "foreign one"), strings.Index(got, "caught one"), strings.Index(got, "refused one")}; !slices.IsSorted(order) {
+		t.Errorf("not newest first: %v", order)
+	}
+	if strings.Contains(got, "No mail yet") {
+		t.Error("the page is both empty and not")
+	}
+}
+
+func TestMessagePage(t *testing.T) {
+	w := newWorld(t)
+	m := message("Your receipt", "deferred@sandbox.test")
+	w.accept(m, &email.Content{Text: "submitted text", Attachments: []email.Attachment{{Filename: "plan.pdf", ContentType: "application/pdf", Content: []byte("pdf")}}})
+	next := time.Now().Add(time.Second)
+	w.attempt(m, email.Attempt{
+		Number: 1, Host: "sandbox.test", Address: "127.0.0.1:25", Source: "127.0.0.1:4711", HELO: "mail.acme.test", TLSReason: "not offered",
+		Outcomes: []email.Outcome{{Status: email.Deferred, Category: "other", NextAt: next, Reply: &email.Reply{Code: 451, EnhancedCode: "4.3.0", Text: "Not now"}}},
+		Transcript: []email.Line{
+			{From: email.Note, Text: "connected"}, {From: email.Server, Text: "220 sandbox.test"}, {From: email.Client, Text: "EHLO mail.acme.test"},
+		},
+	}, next)
+	got := text(t, body(t, w.get("/ui/messages/"+m.ID), http.StatusOK))
+	for _, want := range []string{
+		"Your receipt", "Acme <shop@acme.test>", "deferred@sandbox.test", "451 4.3.0 Not now", "1 attempt", "Attempt 1", "next attempt",
+		"sandbox.test (127.0.0.1:25)", "mail.acme.test (127.0.0.1:4711)", "no TLS (not offered)", "42 ms", "SMTP dialogue, 3 lines", "EHLO mail.acme.test",
+		"this is what was submitted", "submitted text", "plan.pdf", m.ID, "1.2 kB", "receipt",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Index(got, "Attempt 1") > strings.LastIndex(got, "deferred@sandbox.test") {
+		t.Error("the attempt stands behind what came of it")
+	}
+
+	w.deliver("Message-ID: " + m.MessageID + "\r\nSubject: Your receipt\r\n\r\ncaught text")
+	got = text(t, body(t, w.get("/ui/messages/"+m.ID), http.StatusOK))
+	if !strings.Contains(got, "caught text") || strings.Contains(got, "submitted text") {
+		t.Error("the caught mail is not what is shown")
+	}
+}
+
+func TestMailWithoutMessage(t *testing.T) {
+	w := newWorld(t)
+	id := email.NewMessageID(0)
+	w.deliver("Message-ID: <" + id + "@x.test>\r\nSubject: orphan\r\n\r\nx")
+	if got := text(t, body(t, w.get("/ui/messages/"+id), http.StatusOK)); !strings.Contains(got, "orphan") {
+		t.Error("the mail is not shown")
+	}
+}
+
+func TestNotFound(t *testing.T) {
+	w := newWorld(t)
+	m := message("no html", "a@sandbox.test")
+	w.accept(m, &email.Content{Text: "x"})
+	for _, path := range []string{
+		"/nothing", "/ui/", "/ui/messages/", "/ui/messages/<script>", "/ui/messages/msg_1", "/ui/messages/" + email.NewMessageID(0),
+		"/ui/messages/" + m.ID + "/html", "/ui/messages/" + m.ID + "/source", "/ui/messages/" + m.ID + "/files/0", "/ui/messages/" + m.ID + "/files/-1",
+		"/ui/messages/" + email.NewMessageID(0) + "/html", "/ui/templates/layout.html",
+	} {
+		t.Run(path, func(t *testing.T) {
+			if got := text(t, body(t, w.get(path), http.StatusNotFound)); !strings.Contains(got, "Nothing here") {
+				t.Errorf("page %q", got)
+			}
+		})
+	}
+}
+
+func TestLocalOnly(t *testing.T) {
+	tests := []struct {
+		host string
+		ok   bool
+	}{
+		{"localhost", true},
+		{"LocalHost:8025", true},
+		{"127.0.0.1", true},
+		{"127.0.0.1:8025", true},
+		{"127.255.1.2:1", true},
+		{"[::1]", true},
+		{"[::1]:8025", true},
+		{"", false},
+		{"evil.example", false},
+		{"evil.example:8025", false},
+		{"127.0.0.1.evil.example", false},
+		{"localhost.evil.example:80", false},
+		{"192.168.1.1:8025", false},
+		{"0.0.0.0:8025", false},
+		{"128.0.0.1", false},
+		{"[::]:8025", false},
+		{"[::ffff:127.0.0.1]:8025", false},
+		{"[::1%lo]:8025", false},
+		{"[127.0.0.1]", false},
+		{"::1", false},
+		{"127.1", false},
+		{"2130706433", false},
+		{"localhost:80@evil.example", false},
+		{"127.0.0.1:evil", false},
+		{"[::1", false},
+		{"[::1]x:80", false},
+	}
+	handler := LocalOnly(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	for _, test := range tests {
+		t.Run(test.host, func(t *testing.T) {
+			rec := newRecorder(handler, test.host)
+			if test.ok && rec.Code != http.StatusNoContent {
+				t.Errorf("refused with %d", rec.Code)
+			}
+			if !test.ok && (rec.Code != http.StatusForbidden || !strings.Contains(rec.Body.String(), "Host header") ||
+				rec.Header().Get("Content-Type") != "text/plain; charset=utf-8") {
+				t.Errorf("answered %d %q", rec.Code, rec.Body)
+			}
+		})
+	}
+}

@@ -1,0 +1,220 @@
+package dashboard
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"html"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"postrider/internal/email"
+	"postrider/internal/sandbox"
+	"postrider/internal/store"
+)
+
+// maxInline is how many octets of images a preview carries as data: URLs.
+const maxInline = 8 << 20
+
+// letter is the mail itself: as caught, or as submitted while none was.
+type letter struct {
+	*sandbox.Parsed
+	Caught   bool
+	CaughtAt time.Time
+	Copies   int // caught: one per envelope, more if it was sent again
+	data     []byte
+}
+
+// letter finds the mail of a message; nil if it was never caught and its content
+// is forgotten. m is nil if the store does not know the message.
+func (d *dashboard) letter(ctx context.Context, id string, m *email.Message) (*letter, error) {
+	if mails := d.Inbox.ForMessage(id); len(mails) > 0 {
+		newest := mails[0]
+		return &letter{Parsed: newest.Parse(), Caught: true, CaughtAt: newest.At, Copies: len(mails), data: newest.Data}, nil
+	}
+	if m == nil {
+		return nil, nil
+	}
+	content, err := d.Store.Messages.Content(ctx, d.World, id)
+	if err != nil || content == nil {
+		return nil, err
+	}
+	return &letter{Parsed: submitted(m, content)}, nil
+}
+
+// submitted shows a message as it was sent to us.
+func submitted(m *email.Message, c *email.Content) *sandbox.Parsed {
+	p := &sandbox.Parsed{
+		Heading: sandbox.Heading{Subject: m.Subject, From: address(m.From), To: addresses(m.To)},
+		Text:    c.Text,
+		HTML:    c.HTML,
+	}
+	field := func(name, value string) {
+		if value != "" {
+			p.Fields = append(p.Fields, sandbox.Field{Name: name, Value: value})
+		}
+	}
+	field("From", address(m.From))
+	field("To", addresses(m.To))
+	field("Cc", addresses(m.Cc))
+	field("Reply-To", addresses(m.ReplyTo))
+	field("Subject", m.Subject)
+	for _, h := range c.Headers {
+		field(h.Name, h.Value)
+	}
+	for _, a := range c.Attachments {
+		p.Files = append(p.Files, sandbox.File{Name: a.Filename, ContentType: a.ContentType, ContentID: a.ContentID, Content: a.Content})
+	}
+	return p
+}
+
+// requested loads the letter that a path names, or answers the request itself.
+func (d *dashboard) requested(w http.ResponseWriter, r *http.Request) *letter {
+	id := r.PathValue("id")
+	m, err := d.get(r.Context(), id)
+	if err == nil {
+		var l *letter
+		if l, err = d.letter(r.Context(), id, m); l != nil {
+			return l
+		}
+		if err == nil {
+			err = store.ErrNotFound
+		}
+	}
+	d.problem(w, r, err)
+	return nil
+}
+
+// get loads a message; nil without an error if only the inbox knows it.
+func (d *dashboard) get(ctx context.Context, id string) (*email.Message, error) {
+	if _, err := email.ParseID(email.MessagePrefix, id); err != nil {
+		return nil, store.ErrNotFound
+	}
+	m, err := d.Store.Messages.Get(ctx, d.World, id)
+	if errors.Is(err, store.ErrNotFound) && len(d.Inbox.ForMessage(id)) > 0 {
+		return nil, nil
+	}
+	return m, err
+}
+
+// previewPolicy gives foreign HTML an origin of its own without scripts, forms,
+// plug-ins or network; only our pages may frame it.
+const previewPolicy = "sandbox; default-src 'none'; img-src data: cid:; style-src 'unsafe-inline'; " +
+	"form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+
+func (d *dashboard) preview(w http.ResponseWriter, r *http.Request) {
+	l := d.requested(w, r)
+	if l == nil {
+		return
+	}
+	if l.HTML == "" {
+		d.problem(w, r, store.ErrNotFound)
+		return
+	}
+	w.Header().Set("Content-Security-Policy", previewPolicy)
+	w.Header().Set("X-DNS-Prefetch-Control", "off")
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, _ = w.Write([]byte(inlined(l.HTML, l.Files, maxInline)))
+}
+
+// RFC 2392 2: a cid URL is "cid:" and the percent-encoded content id.
+var cidURL = regexp.MustCompile(`(?i)\bcid:[^\s"'<>()\\]+`)
+
+// inlined puts the images that HTML refers to by content id in their places, up to
+// limit octets in all.
+func inlined(source string, parts []sandbox.File, limit int) string {
+	return cidURL.ReplaceAllStringFunc(source, func(match string) string {
+		id, err := url.PathUnescape(html.UnescapeString(match[len("cid:"):]))
+		if err != nil {
+			return match
+		}
+		at := slices.IndexFunc(parts, func(f sandbox.File) bool { return f.ContentID == id })
+		if at < 0 || !image(parts[at].ContentType) || len(parts[at].Content) > limit {
+			return match
+		}
+		limit -= len(parts[at].Content)
+		return "data:" + parts[at].ContentType + ";base64," + base64.StdEncoding.EncodeToString(parts[at].Content)
+	})
+}
+
+// image reports whether a type is shown in previews: the ones that cannot hold
+// markup.
+func image(contentType string) bool {
+	switch contentType {
+	case "image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp":
+		return true
+	}
+	return false
+}
+
+// rawPolicy is for answers that are not to be rendered at all.
+const rawPolicy = "sandbox; default-src 'none'; frame-ancestors 'none'"
+
+// source shows the mail's bytes as text, or saves them with ?download.
+func (d *dashboard) source(w http.ResponseWriter, r *http.Request) {
+	l := d.requested(w, r)
+	if l == nil {
+		return
+	}
+	if !l.Caught {
+		d.problem(w, r, store.ErrNotFound)
+		return
+	}
+	w.Header().Set("Content-Security-Policy", rawPolicy)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if r.URL.Query().Has("download") {
+		w.Header().Set("Content-Type", "application/octet-stream")
+		w.Header().Set("Content-Disposition", disposition(r.PathValue("id")+".eml"))
+	}
+	_, _ = w.Write(l.data)
+}
+
+// file saves one attachment: whatever it claims to be, it is never rendered.
+func (d *dashboard) file(w http.ResponseWriter, r *http.Request) {
+	l := d.requested(w, r)
+	if l == nil {
+		return
+	}
+	n, err := strconv.Atoi(r.PathValue("n"))
+	if err != nil || n < 0 || n >= len(l.Files) {
+		d.problem(w, r, store.ErrNotFound)
+		return
+	}
+	w.Header().Set("Content-Security-Policy", rawPolicy)
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", disposition(fileName(l.Files[n], n)))
+	_, _ = w.Write(l.Files[n].Content)
+}
+
+// fileName is what a file is called in lists and when it is saved.
+func fileName(f sandbox.File, n int) string {
+	if f.Name == "" {
+		return "file-" + strconv.Itoa(n+1)
+	}
+	return f.Name
+}
+
+// disposition writes Content-Disposition (RFC 6266) with a name that is no path
+// and cannot hide its extension behind direction marks.
+func disposition(name string) string {
+	name = strings.Map(func(r rune) rune {
+		switch {
+		case r < ' ' || r == 0x7f || strings.ContainsRune(`/\:*?"<>|`, r):
+			return '_'
+		// Marks that turn the direction of text (Unicode TR 9).
+		case r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0x061c:
+			return '_'
+		}
+		return r
+	}, name)
+	if value := mime.FormatMediaType("attachment", map[string]string{"filename": name}); value != "" {
+		return value
+	}
+	return "attachment"
+}
