@@ -1,0 +1,124 @@
+// Command postrider is the transactional email service: `postrider dev` runs
+// all of it in one process; the other commands administer an installation.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"postrider/internal/config"
+)
+
+// version is stamped by the linker; see the Makefile.
+var version = ""
+
+// cli is the whole command line.
+type cli struct {
+	Dev     devCommand       `cmd:"" help:"Run everything in one process on this machine: no Redis, no DNS, no mail server."`
+	Domains domainsCommand   `cmd:"" help:"Add sending domains and check their DNS records."`
+	Version kong.VersionFlag `help:"Print the version and end."`
+}
+
+// terminal is where a command reads its circumstances and writes its results.
+type terminal struct {
+	out, err io.Writer
+	environ  []string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], terminal{out: os.Stdout, err: os.Stderr, environ: os.Environ()}))
+}
+
+// exit carries an exit status out of kong, which would end the process.
+type exit int
+
+// run is main without the process around it. It returns the exit status: 0, 1
+// for a command that failed, 2 for a command line that makes no sense.
+func run(ctx context.Context, args []string, t terminal) (status int) {
+	defer func() {
+		if r := recover(); r != nil {
+			code, ok := r.(exit)
+			if !ok {
+				panic(r)
+			}
+			status = int(code)
+		}
+	}()
+	var c cli
+	parser, err := newParser(&c, args, t)
+	if err != nil {
+		return complain(t, err, 2)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		return complain(t, err, 2)
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(t)
+	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
+		return complain(t, err, 1)
+	}
+	return 0
+}
+
+func newParser(c *cli, args []string, t terminal) (*kong.Kong, error) {
+	file, err := config.OpenFile(configPath(args, t.environ))
+	if err != nil {
+		return nil, err
+	}
+	parser, err := kong.New(c,
+		kong.Name("postrider"),
+		kong.Description("Transactional email that a team runs itself. Begin with `postrider dev`."),
+		kong.Writers(t.out, t.err),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.Vars{"version": versionName(), "http_addr": ":8025"},
+		kong.Resolvers(file),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return parser, config.CheckEnviron(parser.Model, t.environ)
+}
+
+func complain(t terminal, err error, status int) int {
+	fmt.Fprintf(t.err, "postrider: %v\n", err)
+	if status == 2 {
+		fmt.Fprintln(t.err, "See postrider --help.")
+	}
+	return status
+}
+
+// versionName is the stamped version, or what the Go toolchain knows.
+func versionName() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}
+
+func newLog(c config.Config, w io.Writer, level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

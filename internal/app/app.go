@@ -1,0 +1,278 @@
+// Package app wires the rooms into a running service, for the command and for
+// the tests alike. It is wiring and nothing but: it decides nothing about a
+// message.
+//
+//	a, err := app.New(ctx, app.Options{Config: cfg, Log: log})
+//	defer a.Close()
+//	err = a.Run(ctx) // until ctx ends
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"postrider/api"
+	"postrider/internal/config"
+	"postrider/internal/domains"
+	"postrider/internal/intake"
+	"postrider/internal/queue"
+	"postrider/internal/sandbox"
+	"postrider/internal/secret"
+	"postrider/internal/shape"
+	"postrider/internal/store"
+	"postrider/internal/track"
+	"postrider/smtpclient"
+	"postrider/smtpclient/dns"
+	"postrider/worker"
+)
+
+// Options is what a service is made from.
+type Options struct {
+	Config  config.Config
+	Version string
+	Log     *slog.Logger
+	// Secret replaces the one of the configuration; dev has a fresh one.
+	Secret *secret.Secret
+	// Front wraps the API with what else is served; nil: the API alone.
+	Front func(*App, http.Handler) http.Handler
+	// Pace shortens delays; zero members keep the defaults.
+	Pace Pace
+}
+
+// Pace is the delays and minima that tests shorten.
+type Pace struct {
+	Schedule worker.Schedule
+	Timeouts smtpclient.Timeouts
+	Shape    shape.Options
+	Sandbox  time.Duration
+	Sweep    time.Duration
+	Beat     time.Duration
+}
+
+// App is one process of the service.
+type App struct {
+	Store   *store.Store
+	Queue   *queue.Client
+	Domains *domains.Domains
+	Sandbox *sandbox.Sandbox
+	Desk    *intake.Desk
+
+	options  Options
+	handler  http.Handler
+	listener net.Listener
+	worker   *worker.Worker
+	server   *queue.Server
+	closers  []func() error // last in, first out
+}
+
+// New builds a service and opens its ports, but takes no request and no job yet.
+// On error everything opened is closed again.
+func New(ctx context.Context, o Options) (a *App, err error) {
+	a = &App{options: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+			a = nil
+		}
+	}()
+	if a.options.Log == nil {
+		a.options.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Config.ReturnPathDomain == "" {
+		return a, errors.New("no domain for reverse-paths: set POSTRIDER_RETURN_PATH_DOMAIN to one whose mail reaches you")
+	}
+	if err := a.openStore(ctx); err != nil {
+		return a, err
+	}
+	if err := a.openSecret(ctx); err != nil {
+		return a, err
+	}
+	resolver, err := dns.NewClient(dns.ClientOptions{Server: o.Config.DNS})
+	if err != nil {
+		return a, fmt.Errorf("open the DNS resolver: %w", err)
+	}
+	a.Domains = &domains.Domains{
+		Store: a.Store.Domains, Secret: a.options.Secret, Resolver: resolver,
+		ReturnPathDomain: o.Config.ReturnPathDomain,
+	}
+	if err := a.openSandbox(); err != nil {
+		return a, err
+	}
+	a.openDesk()
+	if err := a.openWorker(resolver); err != nil {
+		return a, err
+	}
+	return a, a.listen()
+}
+
+func (a *App) openStore(ctx context.Context) error {
+	// Two pools, so that a stall of ours never costs asynq its lease (DESIGN.md 4).
+	own, err := openRedis(ctx, a.options.Config.RedisURL)
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, own.Close)
+	queued, err := openRedis(ctx, a.options.Config.RedisURL)
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, queued.Close)
+	a.Store = store.New(own, store.Options{})
+	a.Queue = queue.NewClient(queued)
+	a.server = queue.NewServer(queued, queue.ServerOptions{
+		Class: queue.Default, Concurrency: a.options.Config.Concurrency, Log: a.options.Log,
+	}, func(ctx context.Context, d queue.Delivery) error { return a.worker.Deliver(ctx, d) })
+	return nil
+}
+
+// openSecret refuses a secret other than the one that what is stored was sealed
+// with: its keys could not be read, and reverse-paths would stop verifying.
+func (a *App) openSecret(ctx context.Context) error {
+	if a.options.Secret == nil {
+		s, err := OpenSecret(a.options.Config)
+		if err != nil {
+			return err
+		}
+		a.options.Secret = s
+	}
+	return CheckSecret(ctx, a.Store, a.options.Secret)
+}
+
+func (a *App) openSandbox() error {
+	a.Sandbox = sandbox.New(sandbox.Options{Log: a.options.Log, Delay: a.options.Pace.Sandbox})
+	if err := a.Sandbox.Start(); err != nil {
+		return fmt.Errorf("start the sandbox: %w", err)
+	}
+	a.closers = append(a.closers, a.Sandbox.Close)
+	return nil
+}
+
+func (a *App) openDesk() {
+	c := a.options.Config
+	a.Desk = intake.New(intake.Options{
+		Store: a.Store, Queue: a.Queue, Domains: a.Domains,
+		Marks:            track.New(a.options.Secret.Derive("reverse-path"), 1),
+		ReturnPathDomain: c.ReturnPathDomain,
+		RequireVerified:  c.RequireVerifiedDomains,
+		AllowReserved:    c.AllowReservedDomains,
+		PerRecipient:     c.Envelope == "recipient",
+		Simulator:        sandbox.Simulator,
+		Log:              a.options.Log,
+	})
+}
+
+func (a *App) openWorker(resolver dns.Resolver) error {
+	c, pace := a.options.Config, a.options.Pace
+	routes, err := a.routes(resolver)
+	if err != nil {
+		return err
+	}
+	allowed, err := config.Prefixes(c.AllowedMXNetworks)
+	if err != nil {
+		return err
+	}
+	transport := smtpclient.NewTransport(smtpclient.Options{
+		Hostname: hostname(c), Timeouts: pace.Timeouts, AllowedNetworks: allowed,
+	})
+	a.closers = append(a.closers, transport.Close)
+	if pace.Schedule.Delays == nil {
+		pace.Schedule.Delays = c.RetrySchedule
+	}
+	pace.Shape.Total = c.Concurrency
+	a.worker = worker.New(worker.Options{
+		ID:    "w_" + uuid.NewString()[:13],
+		Store: a.Store, Queue: a.Queue, Router: routes, Signer: a.Domains, Sender: transport,
+		Shaper: shape.New(pace.Shape), Schedule: pace.Schedule, Log: a.options.Log,
+		SweepEvery: pace.Sweep, BeatEvery: pace.Beat,
+	})
+	return nil
+}
+
+func (a *App) listen() error {
+	listener, err := net.Listen("tcp", a.options.Config.HTTPAddr)
+	if err != nil {
+		return fmt.Errorf("listen for HTTP: %w", err)
+	}
+	a.listener = listener
+	a.closers = append(a.closers, func() error { _ = listener.Close(); return nil })
+	if a.options.Config.PublicURL == "" {
+		a.options.Config.PublicURL = a.URL()
+	}
+	a.handler = api.New(api.Options{
+		Desk: a.Desk, Store: a.Store, PublicURL: a.options.Config.PublicURL,
+		Version: a.options.Version, Log: a.options.Log,
+	})
+	if a.options.Front != nil {
+		a.handler = a.options.Front(a, a.handler)
+	}
+	return nil
+}
+
+// URL is where the service can be reached from this machine.
+func (a *App) URL() string {
+	host, port, _ := net.SplitHostPort(a.listener.Addr().String())
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// Run serves until ctx ends, then drains: no new requests and jobs, running
+// ones end.
+func (a *App) Run(ctx context.Context) error {
+	if err := a.server.Start(); err != nil {
+		return fmt.Errorf("start the queue: %w", err)
+	}
+	web := api.Server(a.options.Config.HTTPAddr, a.handler)
+	// Upkeep outlives ctx: the heartbeat must go on while transactions end.
+	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.worker.Run(upkeep) })
+	group.Go(func() error {
+		if err := web.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve HTTP: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		defer stopUpkeep()
+		a.server.Stop()
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+		defer cancel()
+		err := web.Shutdown(late)
+		a.server.Shutdown()
+		return err
+	})
+	return group.Wait()
+}
+
+// Close closes everything that New opened, last first.
+func (a *App) Close() error {
+	var errs []error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		errs = append(errs, a.closers[i]())
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
+
+func hostname(c config.Config) string {
+	if c.Hostname != "" {
+		return c.Hostname
+	}
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "localhost"
+	}
+	return name
+}
