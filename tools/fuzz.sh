@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every fuzzer of the module for the given time, one after another.
+# Runs every fuzzer of the module, one after another, for a time (20s) or a number
+# of executions (1000x).
 set -euo pipefail
 time=${1:-20s}
 grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do

@@ -22,6 +22,7 @@ type eventView struct {
 	Name      string
 	Recipient string
 	Facts     []string
+	Detail    string // why, for people
 	NextAt    time.Time
 }
 
@@ -84,18 +85,17 @@ func viewEvent(m *email.Message, e *email.Event) *eventView {
 		Status:    e.Status,
 		Name:      strings.TrimPrefix(string(e.Type), "message."),
 		Recipient: recipientName(m, e.Recipient),
+		Detail:    e.Detail,
 	}
 	// What was queued is tried at once: its time says nothing.
 	if e.Status != email.Queued {
 		v.NextAt = e.NextAt
 	}
 	for _, fact := range []string{e.Bounce, e.Category, e.Reason} {
-		if fact != "" {
+		// "other" and "undetermined" are for programs; the detail says as much.
+		if fact != "" && fact != "other" && fact != "undetermined" {
 			v.Facts = append(v.Facts, strings.ReplaceAll(fact, "_", " "))
 		}
-	}
-	if e.Detail != "" {
-		v.Facts = append(v.Facts, e.Detail)
 	}
 	return v
 }
