@@ -1,9 +1,6 @@
 package smtpclient
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 const (
 	blockSize   = 32 << 10 // octets of data per write
@@ -28,7 +25,7 @@ func (tx *transaction) sendData() {
 	}
 	switch {
 	case bodyErr != nil:
-		tx.settle(tx.c.lost(StageBody, bodyErr))
+		tx.settle(tx.c.cutShort(bodyErr))
 		return
 	case markErr != nil:
 		// Only without the final dot is it sure that nothing was delivered (RFC 5321 4.1.1.4).
@@ -39,9 +36,10 @@ func (tx *transaction) sendData() {
 	case tx.c.ctx.Err() != nil:
 		tx.settle(tx.c.lost(StageBody, tx.c.ctx.Err()))
 		return
-	case tx.c.replies.buffered() > 0:
-		// A reply that came before the dot must never be taken for the answer to it.
-		tx.settle(tx.c.lost(StageBody, fmt.Errorf("%w: reply before the final dot", ErrProtocol)))
+	}
+	if err := tx.c.listen(StageBody); err != nil {
+		// A refusal counts; whatever it is, without the dot nothing was delivered.
+		tx.settle(err)
 		return
 	}
 	tx.c.log.note("%d octets of data", tx.size)
@@ -64,6 +62,15 @@ func (tx *transaction) sendData() {
 			tx.res.Recipients[i] = RecipientResult{Reply: &r}
 		}
 	}
+}
+
+// cutShort is the Error of a body that could not be sent: the server's refusal, if it
+// said one before it hung up.
+func (c *conn) cutShort(err error) *Error {
+	if e := c.listen(StageBody); e != nil && e.Reply != nil {
+		return e
+	}
+	return c.lost(StageBody, err)
 }
 
 func unknown(e *Error) *Error {

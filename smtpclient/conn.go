@@ -16,7 +16,7 @@ import (
 type conn struct {
 	key      connKey
 	timeouts *Timeouts
-	raw      net.Conn // TCP: closed to end everything at once
+	raw      *socket  // TCP: closed to end everything at once
 	nc       net.Conn // raw, or TLS on it
 	replies  *replyReader
 	out      []byte // commands not yet written
@@ -67,8 +67,11 @@ func (c *conn) queue(stage Stage, line, shown string) *Error {
 	return nil
 }
 
-// flush writes the queued commands.
+// flush writes the queued commands, if the server has said nothing behind our back.
 func (c *conn) flush(stage Stage) *Error {
+	if err := c.listen(stage); err != nil {
+		return err
+	}
 	_ = c.nc.SetDeadline(time.Now().Add(c.timeouts.of(stage)))
 	_, err := c.nc.Write(c.out)
 	c.out = c.out[:0]
@@ -90,6 +93,15 @@ func (c *conn) reply(stage Stage) (Reply, *Error) {
 }
 
 func (c *conn) rawReply(stage Stage) (rawReply, *Error) {
+	raw, err := c.receive()
+	if err != nil {
+		return raw, c.lost(stage, err)
+	}
+	return raw, nil
+}
+
+// receive reads one reply and records it.
+func (c *conn) receive() (rawReply, error) {
 	raw, err := c.replies.read()
 	for i := range raw.lines {
 		raw.lines[i] = c.redact(raw.lines[i])
@@ -102,14 +114,43 @@ func (c *conn) rawReply(stage Stage) (rawReply, *Error) {
 	if raw.bad != "" {
 		c.log.add("S", c.redact(strings.TrimRight(raw.bad, "\r\n")))
 	}
-	if err != nil {
-		return raw, c.lost(stage, err)
-	}
 	// RFC 5321 3.8: after 421 the server closes the connection.
-	if raw.code == 421 {
+	if err == nil && raw.code == 421 {
 		c.broken = true
 	}
-	return raw, nil
+	return raw, err
+}
+
+// silent looks, without waiting, whether nothing is there to be read: no octet, no end.
+func (c *conn) silent() bool {
+	c.raw.atOnce = true
+	defer func() { c.raw.atOnce = false }()
+	return c.replies.silent()
+}
+
+// listen is silent's look before something is said at a stage. A reply that is there
+// before its command went out must never be taken for the answer to it: the server
+// is out of step, and the connection is not used again. The error is the server's own
+// word only where that is meant for us: 421, and a refusal of data that it is being sent.
+func (c *conn) listen(stage Stage) *Error {
+	if c.silent() {
+		return nil
+	}
+	c.raw.atOnce = true
+	raw, err := c.receive()
+	c.raw.atOnce = false
+	r := raw.reply()
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("%w: part of a reply before %s", ErrProtocol, stage)
+	case err != nil:
+	case stage == StageBody && r.class() > 3, stage != StageRSET && r.Code == 421:
+		c.broken = true
+		return c.refused(stage, r)
+	default:
+		err = fmt.Errorf("%w: reply %d before %s", ErrProtocol, r.Code, stage)
+	}
+	return c.lost(stage, err)
 }
 
 // ask sends one command and reads its reply.

@@ -18,7 +18,7 @@ const (
 	StageEHLO     Stage = "ehlo"
 	StageSTARTTLS Stage = "starttls" // STARTTLS and the TLS handshake, implicit TLS too
 	StageAUTH     Stage = "auth"
-	StageRSET     Stage = "rset" // on a reused connection; never in an outcome
+	StageRSET     Stage = "rset" // on a reused connection, where the server was out of step, said 421 4.7.x, or our time was over
 	StageMAIL     Stage = "mail"
 	StageRCPT     Stage = "rcpt"
 	StageDATA     Stage = "data" // the DATA command's reply

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -45,6 +46,12 @@ func newReplyReader(r io.Reader) *replyReader {
 
 // buffered is the number of octets received but not yet read as a reply.
 func (r *replyReader) buffered() int { return r.br.Buffered() }
+
+// silent reports whether the server's next octet would have to be waited for.
+func (r *replyReader) silent() bool {
+	_, err := r.br.Peek(1)
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
 
 // read reads one reply with all its lines. An error that wraps ErrProtocol means
 // that the server did not speak SMTP; in any error the connection is unusable.

@@ -32,7 +32,9 @@
 // Greeting, EHLO (HELO if that is refused), STARTTLS and EHLO again as the host's
 // [TLSPolicy] says, AUTH if asked for, then MAIL, a RCPT for each recipient, and
 // DATA. If the server offers PIPELINING (RFC 2920) these go out together; nothing is
-// ever sent behind the final dot, so that no stray reply can be taken for its answer.
+// ever sent behind the final dot, and nothing while an unasked reply is waiting to be
+// read, so that no stray reply can be taken for an answer. On a kept connection a
+// refusal is confirmed by a RSET, whose reply tells whether the server is in step.
 // Recipients that are refused drop out, the others go on, and the reply to the final
 // dot is the outcome of all that were accepted.
 //

@@ -31,6 +31,9 @@ func (a *attempt) secure(ctx context.Context, c *conn, h *Host, clear string) *E
 		return nil
 	}
 	r, err := c.ask(StageSTARTTLS, "STARTTLS")
+	if err != nil && err.Reply != nil {
+		return c.tlsFailed(h, err.Reply, nil)
+	}
 	if err != nil {
 		return c.tlsFailed(h, nil, fmt.Errorf("STARTTLS: %w", err.Err))
 	}
@@ -38,7 +41,7 @@ func (a *attempt) secure(ctx context.Context, c *conn, h *Host, clear string) *E
 		return c.tlsFailed(h, &r, nil)
 	}
 	// RFC 3207 6: nothing received in clear may count once TLS is on.
-	if c.replies.buffered() > 0 {
+	if !c.silent() {
 		return c.tlsFailed(h, nil, c.lost(StageSTARTTLS, errInjected).Err)
 	}
 	if err := a.handshake(ctx, c, h); err != nil {

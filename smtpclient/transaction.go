@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -22,6 +23,7 @@ type step struct {
 type transaction struct {
 	*attempt
 	c        *conn
+	tried    []int // indexes into Mail.To
 	accepted []int
 	mailErr  *Error // MAIL was refused
 	goAhead  bool   // DATA was answered with 354
@@ -35,7 +37,7 @@ func (a *attempt) transact(c *conn) (stale bool) {
 		a.settle(err)
 		return false
 	}
-	tx := &transaction{attempt: a, c: c}
+	tx := &transaction{attempt: a, c: c, tried: a.unsettled()}
 	reused := c.transactions > 0
 	c.transactions++
 	if err := tx.converse(tx.steps(reused)); err != nil {
@@ -50,6 +52,8 @@ func (a *attempt) transact(c *conn) (stale bool) {
 		tx.sendData()
 	case tx.goAhead:
 		tx.loneDot()
+	case reused:
+		tx.confirm()
 	}
 	return false
 }
@@ -88,7 +92,7 @@ func (tx *transaction) steps(reused bool) []step {
 		mail += " BODY=8BITMIME"
 	}
 	steps = append(steps, step{stage: StageMAIL, line: mail})
-	for _, i := range tx.unsettled() {
+	for _, i := range tx.tried {
 		steps = append(steps, step{stage: StageRCPT, line: "RCPT TO:<" + tx.mail.To[i] + ">", rcpt: i})
 	}
 	return append(steps, step{stage: StageDATA, line: "DATA"})
@@ -189,6 +193,31 @@ func (tx *transaction) takeRecipient(i int, r Reply) *Error {
 		tx.set(i, err)
 	}
 	return nil
+}
+
+// confirm makes sure of refusals on a kept connection. A stray reply that was on its
+// way when we began shifts all that follow by one, and a refusal may then have been
+// meant for another recipient. 354 in its place shows that nothing is shifted;
+// without it only one more command does, for what then answers it is the reply to
+// the one before.
+func (tx *transaction) confirm() {
+	final := func(i int) bool { e := tx.res.Recipients[i].Err; return e != nil && !e.Temporary }
+	if tx.c.broken || !slices.ContainsFunc(tx.tried, final) {
+		return
+	}
+	r, err := tx.c.ask(StageRSET, "RSET")
+	switch {
+	case err == nil && r.class() == 2:
+		return
+	case err == nil:
+		err = tx.c.botched(StageRSET, r)
+	case !errors.Is(err, ErrProtocol):
+		return // it left without another word
+	}
+	for _, i := range tx.tried {
+		tx.res.Recipients[i] = RecipientResult{}
+	}
+	tx.settle(err)
 }
 
 // left reports whether a failure on a kept connection only says that the server

@@ -75,8 +75,8 @@ func (a *attempt) dial(ctx context.Context, h *Host, addr netip.AddrPort) (*conn
 		a.log.note("connect to %s (%s): %v", h.Name, addr, err)
 		return nil, &Error{Stage: StageConnect, Host: h.Name, Addr: addr, Temporary: true, Err: err}
 	}
-	c := &conn{key: keyOf(h, addr), timeouts: &o.Timeouts, raw: nc, nc: nc, born: time.Now(), helo: o.Hostname}
-	c.replies = newReplyReader(nc)
+	c := &conn{key: keyOf(h, addr), timeouts: &o.Timeouts, raw: newSocket(nc), born: time.Now(), helo: o.Hostname}
+	c.nc, c.replies = c.raw, newReplyReader(c.raw)
 	if tcp, ok := nc.LocalAddr().(*net.TCPAddr); ok {
 		c.source = tcp.AddrPort()
 	}
