@@ -5,8 +5,11 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"postrider/smtpclient"
@@ -36,6 +39,9 @@ func TestNextAddress(t *testing.T) {
 		{"greeting 554", []smtptest.Options{at("GREETING", "554 5.7.1 no"), good}, "250", 1},
 		{"greeting 554 at the end", []smtptest.Options{at("GREETING", "554 5.7.1 no")}, "temporary greeting 554", 0},
 		{"greeting 521", []smtptest.Options{at("GREETING", "521 5.3.2 no mail here"), good}, "250", 1},
+		{"greeting 521 behind one that is busy", []smtptest.Options{at("GREETING", "421 4.3.2 busy"), at("GREETING", "521 5.3.2 no mail here")}, "temporary greeting 421", 1},
+		{"greeting 521 before one that is busy", []smtptest.Options{at("GREETING", "521 5.3.2 no mail here"), at("GREETING", "421 4.3.2 busy")}, "temporary greeting 421", 1},
+		{"greeting 521 from all", []smtptest.Options{at("GREETING", "521 5.3.2 no mail here"), at("GREETING", "521 5.3.2 no mail here")}, "permanent greeting 521", 1},
 		{"greeting 521 at the end", []smtptest.Options{at("GREETING", "521 5.3.2 no mail here")}, "permanent greeting 521", 0},
 		{"EHLO and HELO 550", []smtptest.Options{ehlo, good}, "250", 1},
 		{"EHLO and HELO 550 at the end", []smtptest.Options{ehlo}, "temporary ehlo 550", 0},
@@ -145,6 +151,88 @@ func TestSomeAddressesDenied(t *testing.T) {
 	}
 }
 
+// What ends for good may not, as long as an MX could not be looked up that may take the mail.
+func TestIncompletePlan(t *testing.T) {
+	t.Parallel()
+	never := greeting(t, smtptest.Reply("521 5.3.2 no mail here"))
+	ours := smtptest.New(t, smtptest.Options{Hostname: "client.test"})
+	busy, good := greeting(t, smtptest.Reply("421 4.3.2 busy")), greeting(t, smtptest.Pass())
+	servfail := errors.New("look up A of mx9.b.test: SERVFAIL")
+	denied := planFor(good)
+	denied.Hosts[0].Addrs = []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:25")}
+	for _, c := range []struct {
+		name       string
+		plan       smtpclient.Plan
+		complete   string
+		incomplete string
+	}{
+		{"denied", denied, "permanent connect -", "temporary connect -"},
+		{"521", planFor(never), "permanent greeting 521", "temporary connect -"},
+		{"loop", planFor(ours), "permanent greeting -", "temporary connect -"},
+		{"busy", planFor(busy), "temporary greeting 421", "temporary greeting 421"},
+		{"good", planFor(never, good), "250", "250"},
+	} {
+		res := send(newTransport(t, nil), c.plan, mailTo("a@b.test"))
+		wantFates(t, res, c.complete)
+		c.plan.Incomplete = servfail
+		res = send(newTransport(t, nil), c.plan, mailTo("a@b.test"))
+		wantFates(t, res, c.incomplete)
+		if e := res.Recipients[0].Err; c.complete != c.incomplete && (e.Enhanced != "4.4.3" || !errors.Is(e, servfail) || len(res.Tried) != 1) {
+			t.Errorf("%s: %v, tried %v", c.name, e, res.Tried)
+		}
+	}
+}
+
+// unroutable is a dialler to which some addresses cannot be reached from here.
+func unroutable(why error, addrs ...string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if slices.Contains(addrs, addr) {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", why)}
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+}
+
+// Addresses that no packet leaves for, as those of IPv6 on a host without it, cost
+// nothing and leave the tries to the others.
+func TestUnreachableAddressesDoNotCount(t *testing.T) {
+	t.Parallel()
+	dead, live := greeting(t, smtptest.Pass()), greeting(t, smtptest.Pass())
+	p := planFor(dead, live)
+	dead.Close()
+	v6 := netip.MustParseAddrPort("[2a00:1450:4001::1]:25")
+	p.Hosts[0].Addrs = []netip.AddrPort{v6, p.Hosts[0].Addrs[0], v6, p.Hosts[0].Addrs[0]}
+	p.Hosts[1].Addrs = []netip.AddrPort{v6, v6, v6, live.Addr()}
+	for _, why := range []error{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT} {
+		tr := newTransport(t, func(o *smtpclient.Options) { o.Dial = unroutable(why, v6.String()) })
+		res := send(tr, p, mailTo("a@b.test"))
+		wantFates(t, res, "250")
+		if len(res.Tried) != 7 {
+			t.Errorf("%v: tried %v", why, res.Tried)
+		}
+	}
+}
+
+// What no packet left for says nothing about a host that refused at another of its
+// addresses, but a host that could not be reached at all may yet take the mail.
+func TestUnreachableBesideARefusal(t *testing.T) {
+	t.Parallel()
+	never := greeting(t, smtptest.Reply("521 5.3.2 no mail here"))
+	v6 := netip.MustParseAddrPort("[2a00:1450:4001::1]:25")
+	tr := newTransport(t, func(o *smtpclient.Options) { o.Dial = unroutable(syscall.ENETUNREACH, v6.String()) })
+	p := planFor(never)
+	for _, addrs := range [][]netip.AddrPort{{v6, never.Addr()}, {never.Addr(), v6}} {
+		p.Hosts[0].Addrs = addrs
+		wantFates(t, send(tr, p, mailTo("a@b.test")), "permanent greeting 521")
+	}
+	p.Hosts = append(p.Hosts, smtpclient.Host{Name: "mx2.b.test", Addrs: []netip.AddrPort{v6}})
+	wantFates(t, send(tr, p, mailTo("a@b.test")), "temporary connect -")
+	busy := greeting(t, smtptest.Reply("421 4.3.2 busy"))
+	p = planFor(busy)
+	p.Hosts[0].Addrs = append(p.Hosts[0].Addrs, v6)
+	wantFates(t, send(tr, p, mailTo("a@b.test")), "temporary greeting 421")
+}
+
 func TestMailLoop(t *testing.T) {
 	t.Parallel()
 	ours := smtptest.New(t, smtptest.Options{Hostname: "Client.TEST"})
@@ -162,7 +250,7 @@ func TestMailLoop(t *testing.T) {
 	}
 	// A better host that only failed for now may take the mail later.
 	busy := greeting(t, smtptest.Reply("421 4.3.2 busy"))
-	wantFates(t, send(newTransport(t, nil), planFor(busy, ours), mailTo("a@b.test")), "temporary greeting -")
+	wantFates(t, send(newTransport(t, nil), planFor(busy, ours), mailTo("a@b.test")), "temporary greeting 421")
 	// A relay on this machine may have its name.
 	p := planFor(ours)
 	p.Hosts[0].Trusted = true

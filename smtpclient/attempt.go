@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"syscall"
 )
 
 // attempt is one Send on its way.
@@ -112,8 +113,10 @@ func (a *attempt) try(ctx context.Context, h *Host, addr netip.AddrPort) *Error 
 		a.res.Reused = false
 	}
 	a.res.Host, a.res.Addr = h.Name, addr
-	a.dialled++
 	c, err := a.open(ctx, h, addr)
+	if err == nil || !unreachable(err) {
+		a.dialled++
+	}
 	if err != nil {
 		return err
 	}
@@ -125,38 +128,84 @@ func (a *attempt) try(ctx context.Context, h *Host, addr netip.AddrPort) *Error 
 func (a *attempt) describe(c *conn) {
 	r := a.res
 	r.Host, r.Addr, r.Source, r.HELO = c.key.host, c.key.addr, c.source, c.helo
-	r.TLS, r.TLSReason = c.tls, c.tlsReason
+	r.TLS, r.TLSReason, r.FellBack = c.tls, c.tlsReason, c.fellBack
 }
 
-// giveUp settles the recipients when no address took the transaction: with the
-// last failure, but one of an address that was dialled before one that was denied.
+// giveUp settles the recipients when no address took the transaction: for good only
+// if nothing that may yet take the mail was left out.
 func (a *attempt) giveUp(ctx context.Context) {
-	last := len(a.failed) - 1
-	for i := last; i >= 0; i-- {
-		if !errors.Is(a.failed[i], ErrDenied) {
-			last = i
-			break
+	final := a.decisive()
+	if final == nil || !final.Temporary {
+		if e := a.untried(ctx); e != nil {
+			final = e
 		}
 	}
-	if last < 0 {
-		err := errors.New("the plan has no address")
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		a.settle(&Error{Stage: StageConnect, Enhanced: "4.4.4", Temporary: true, Err: err})
-		return
-	}
-	final := a.failed[last]
-	a.res.Tried = append(a.failed[:last:last], a.failed[last+1:]...)
-	if errors.Is(final, ErrLoop) {
-		// RFC 5321 5.1: a better host that only failed for now may yet take the mail.
-		for _, e := range a.res.Tried {
-			if e.Temporary {
-				final.Temporary, final.Enhanced = true, "4.4.6"
-			}
+	for _, e := range a.failed {
+		if e != final {
+			a.res.Tried = append(a.res.Tried, e)
 		}
 	}
 	a.settle(final)
+}
+
+// decisive picks the failure that stands for all: the last of those that weigh most.
+// A host that fails for now may take the mail later, whatever others say.
+func (a *attempt) decisive() *Error {
+	var final *Error
+	heaviest := -1
+	for _, e := range a.failed {
+		if w := a.weight(e); w >= heaviest {
+			final, heaviest = e, w
+		}
+	}
+	return final
+}
+
+func (a *attempt) weight(e *Error) int {
+	switch {
+	case errors.Is(e, ErrDenied):
+		return 0
+	case !e.Temporary:
+		return 2
+	case !unreachable(e):
+		return 4
+	}
+	for _, other := range a.failed {
+		if other.Host == e.Host && !other.Temporary && !errors.Is(other, ErrDenied) {
+			return 1 // the host has spoken at another of its addresses
+		}
+	}
+	return 3
+}
+
+// untried is why there are hosts or addresses that had no say, nil if all had theirs.
+func (a *attempt) untried(ctx context.Context) *Error {
+	e := &Error{Stage: StageConnect, Enhanced: "4.4.4", Temporary: true}
+	switch {
+	case ctx.Err() != nil:
+		e.Err = context.Cause(ctx)
+	case a.plan.Incomplete != nil:
+		e.Enhanced, e.Err = "4.4.3", a.plan.Incomplete
+	case len(a.failed) == 0:
+		e.Err = errors.New("the plan has no address")
+	default:
+		return nil
+	}
+	return e
+}
+
+// unreachable reports whether no packet could leave for an address: this machine has
+// no such network, as with IPv6 on a host without it.
+func unreachable(e *Error) bool {
+	if e.Stage != StageConnect {
+		return false
+	}
+	for _, errno := range []syscall.Errno{syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT} {
+		if errors.Is(e, errno) {
+			return true
+		}
+	}
+	return false
 }
 
 // unsettled lists the recipients without an outcome.

@@ -27,6 +27,7 @@ type conn struct {
 	ext       extensions
 	tls       *TLSInfo
 	tlsReason string
+	fellBack  bool     // clear text because TLS failed
 	secrets   []string // what the transcript and replies must not show
 
 	transactions int

@@ -75,7 +75,7 @@ func (e *Error) Unwrap() error { return e.Err }
 var (
 	// ErrDenied: the address guard refused to dial. Permanent, 5.4.4, if every address of the plan was denied.
 	ErrDenied = errors.New("address is not allowed")
-	// ErrLoop: the server gives our own name as its own. Permanent, 5.4.6, unless an earlier address failed for now.
+	// ErrLoop: the server gives our own name as its own. Permanent, 5.4.6, unless another address failed for now.
 	ErrLoop = errors.New("server has our own name: mail loop")
 	// ErrTLSRequired: the policy, or AUTH, demands TLS that was not to be had.
 	ErrTLSRequired = errors.New("required TLS is not available")

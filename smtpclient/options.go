@@ -19,7 +19,7 @@ type Options struct {
 	TLSConfig       *tls.Config    // base (roots, versions); ServerName and verification are set per host
 	MaxIdle         time.Duration  // how long a connection is kept between transactions: 2 s. Negative: not at all
 	MaxTransactions int            // per connection: 100
-	MaxAddresses    int            // dialled per Send: 5
+	MaxAddresses    int            // dialled per Send: 5; those to which there is no way from here do not count
 	MaxGreeted      int            // of those, that greeted with 2xx: 2
 	// Dial replaces the dialler in tests. The address guard still applies before it.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)

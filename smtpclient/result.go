@@ -15,6 +15,7 @@ type Result struct {
 	Reused             bool           // the transaction ran on a kept connection
 	TLS                *TLSInfo       // nil: clear
 	TLSReason          string         // why this level: Host.Reason, "not offered", "handshake failed: ..."
+	FellBack           bool           // clear because STARTTLS was offered and failed: TLSReason says how
 	Tried              []*Error       // addresses given up, without the error that became the outcome
 	Transcript         []Line
 	StartedAt, EndedAt time.Time

@@ -74,6 +74,9 @@ type Plan struct {
 	Domain   string // recipient domain, or the relay's name: for people
 	Provider string // the MX group that serves it, e.g. "google.com"
 	Hosts    []Host // in the order to try
+	// Incomplete is the lookup that failed if for that reason hosts or addresses are missing: then
+	// nothing is refused for good for want of a host. Nil if all is here.
+	Incomplete error
 }
 
 // Host is one MX host or relay with its addresses in the order to try.

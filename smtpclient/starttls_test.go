@@ -84,6 +84,9 @@ func TestTLSPolicies(t *testing.T) {
 			if level != c.tls || !strings.HasPrefix(res.TLSReason, c.reason) {
 				t.Errorf("TLS %s (%s), want %s (%s)\n%s", level, res.TLSReason, c.tls, c.reason, dialogue(res))
 			}
+			if fell := c.name == "opportunistic, refused" || c.name == "opportunistic, handshake fails"; res.FellBack != fell {
+				t.Errorf("fell back: %v", res.FellBack)
+			}
 			wantTLSFailure(t, c.policy, res, srv, c.fate)
 		})
 	}
@@ -135,6 +138,24 @@ func TestClearTextOnANewConnection(t *testing.T) {
 	}
 	if got := verbs(srv); got != "EHLO STARTTLS EHLO MAIL RCPT DATA" {
 		t.Errorf("commands %q", got)
+	}
+}
+
+// That clear text was a fall-back is known of a kept connection too.
+func TestFallBackOnAKeptConnection(t *testing.T) {
+	t.Parallel()
+	srv := smtptest.New(t, smtptest.Options{STARTTLS: true, Script: smtptest.Script{
+		"STARTTLS": {smtptest.Reply("454 4.7.0 TLS not available")},
+		"MAIL":     {smtptest.Pass(), smtptest.Reply("530 5.7.0 Must issue a STARTTLS command first")},
+	}})
+	tr := newTransport(t, nil)
+	p := planFor(srv)
+	p.Hosts[0].TLS = smtpclient.TLSOpportunistic
+	wantFates(t, send(tr, p, mailTo("a@b.test")), "250")
+	res := send(tr, p, mailTo("a@b.test"))
+	wantFates(t, res, "permanent mail 530")
+	if !res.Reused || !res.FellBack {
+		t.Errorf("reused %v, fell back %v\n%s", res.Reused, res.FellBack, dialogue(res))
 	}
 }
 

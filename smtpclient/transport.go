@@ -112,6 +112,7 @@ func (a *attempt) establish(ctx context.Context, h *Host, addr netip.AddrPort, c
 	if err != nil {
 		return nil, err
 	}
+	c.fellBack = clear != ""
 	if err := a.introduce(ctx, c, h, clear); err != nil {
 		a.describe(c)
 		a.hangUp(c)

@@ -112,7 +112,7 @@ func (d *delivery) whyExpired(recipient int, attempts []email.Attempt) string {
 	switch {
 	case s.Unknowns > 0:
 		return email.ReasonOutcomeUnknown
-	case s.LastReply != nil && s.LastReply.Stage == string(smtpclient.StageSTARTTLS):
+	case s.LastReply != nil && (s.LastReply.Stage == string(smtpclient.StageSTARTTLS) || wantsTLS(s.LastReply)):
 		return email.ReasonTLSRequired
 	case s.LastReply != nil:
 		return email.ReasonExpired

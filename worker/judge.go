@@ -151,11 +151,26 @@ func (t *trial) recipient(index int, rr smtpclient.RecipientResult, r *smtpclien
 		o.Category = bounce.TLSFailed
 	}
 	crowd := e.Stage == smtpclient.StageRCPT && bounce.TooManyRecipients(*o.Reply)
+	if r.FellBack && wantsTLS(o.Reply) {
+		o.Category = bounce.TLSFailed
+		return o, wait{pace: c.Pace}
+	}
 	if permanent(e, crowd && progress) {
 		o.Status, o.Bounce = email.Bounced, c.Type
 		return o, wait{}
 	}
 	return o, wait{pace: c.Pace, soon: crowd && progress}
+}
+
+// wantsTLS reports whether a reply to MAIL or later refuses clear text. Where TLS was
+// tried and failed for now, that is no verdict on the mail: the next attempt may have it.
+func wantsTLS(r *email.Reply) bool {
+	switch smtpclient.Stage(r.Stage) {
+	case smtpclient.StageMAIL, smtpclient.StageRCPT, smtpclient.StageDATA, smtpclient.StageBody, smtpclient.StageDot:
+		// RFC 3207 4: 530 until TLS is there. RFC 5248 2.4: x.7.10 and x.7.11, encryption is needed.
+		return r.Code == 530 || strings.HasSuffix(r.EnhancedCode, ".7.10") || strings.HasSuffix(r.EnhancedCode, ".7.11")
+	}
+	return false
 }
 
 // permanent decides by code and stage.
@@ -171,7 +186,7 @@ func permanent(e *smtpclient.Error, crowded bool) bool {
 	case smtpclient.StageMAIL, smtpclient.StageDATA, smtpclient.StageBody, smtpclient.StageDot:
 		return true
 	case smtpclient.StageGreeting:
-		return code == 521 // RFC 7504: this host never takes mail. Any other may be about us, now
+		return code == 521 && !e.Temporary // RFC 7504: this host never takes mail. Any other may be about us, now
 	}
 	return false // EHLO, STARTTLS, AUTH: a fault between the two hosts, not with the mail
 }

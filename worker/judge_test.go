@@ -166,6 +166,52 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A server that wants TLS, to which TLS failed for now, has refused nothing but clear text.
+func TestTLSDemandedAfterAFallBack(t *testing.T) {
+	for _, c := range []struct {
+		err      *smtpclient.Error
+		fellBack bool
+		status   email.Status
+		category string
+	}{
+		{fault("mail", 530, "5.7.0", "Must issue a STARTTLS command first"), true, email.Deferred, bounce.TLSFailed},
+		{fault("mail", 530, "5.7.0", "Must issue a STARTTLS command first"), false, email.Bounced, bounce.TLSFailed},
+		{fault("rcpt", 530, "", "Must issue a STARTTLS command first"), true, email.Deferred, bounce.TLSFailed},
+		{fault("data", 554, "5.7.10", "encryption needed"), true, email.Deferred, bounce.TLSFailed},
+		{fault("rcpt", 550, "5.7.10", "encryption needed"), true, email.Deferred, bounce.TLSFailed},
+		{fault("rcpt", 550, "5.7.10", "encryption needed"), false, email.Bounced, bounce.TLSFailed},
+		{fault("mail", 538, "5.7.11", "encryption required"), true, email.Deferred, bounce.TLSFailed},
+		{fault("dot", 550, "5.7.10", "encryption needed"), true, email.Deferred, bounce.TLSFailed},
+		{fault("mail", 451, "4.7.10", "encryption needed"), true, email.Deferred, bounce.TLSFailed},
+		{fault("rcpt", 550, "5.1.1", "no such user"), true, email.Bounced, bounce.InvalidRecipient},
+		{fault("mail", 550, "5.7.1", "no"), true, email.Bounced, bounce.PolicyRejected},
+	} {
+		tr := newTrial(1)
+		r := results(c.err)
+		r.FellBack = c.fellBack
+		o := tr.judge(r).outcomes[0]
+		if o.Status != c.status || o.Category != c.category {
+			t.Errorf("%v, fell back %v: %s, %s", c.err, c.fellBack, o.Status, o.Category)
+		}
+		if !c.fellBack || o.Status != email.Deferred {
+			continue
+		}
+		d := &delivery{m: &email.Message{Recipients: []email.Recipient{{State: email.RecipientState{Status: o.Status, Attempts: 1, LastReply: o.Reply}}}}}
+		if got := d.whyExpired(0, nil); c.err.Reply.Code/100 == 5 && got != email.ReasonTLSRequired {
+			t.Errorf("%v: at its end %s", c.err, got)
+		}
+	}
+}
+
+// The judge does not bounce what the client calls temporary.
+func TestTemporary521(t *testing.T) {
+	e := fault("greeting", 521, "", "no mail here")
+	e.Temporary = true
+	if o := newTrial(1).judge(results(e)).outcomes[0]; o.Status != email.Deferred {
+		t.Errorf("%s", o.Status)
+	}
+}
+
 func TestEveryRecipientHasItsOwnFate(t *testing.T) {
 	tr := newTrial(3)
 	v := tr.judge(results(nil, fault("rcpt", 550, "5.1.1", "no"), fault("rcpt", 450, "", "later")))

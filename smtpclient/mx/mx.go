@@ -31,9 +31,9 @@ const (
 	smtpPort = 25
 	maxHosts = 20
 	maxAddrs = 20 // of a plan
-	// hostAddrs is what one of several hosts gives: a transport tries few
-	// addresses per attempt, and must come to the second host.
-	hostAddrs = 4
+	// hostAddrs is what one of several hosts gives: a transport tries five
+	// addresses per attempt, and must come to both families of the second host.
+	hostAddrs = 3
 )
 
 // Planner turns a domain into a Plan. It is safe for concurrent use.
@@ -82,9 +82,9 @@ func (p *Planner) Plan(ctx context.Context, domain string) (smtpclient.Plan, err
 		return smtpclient.Plan{}, fault
 	}
 	plan := smtpclient.Plan{Domain: domain, Provider: provider(candidates)}
-	plan.Hosts, err = p.hosts(ctx, candidates)
+	plan.Hosts, plan.Incomplete = p.hosts(ctx, candidates)
 	if len(plan.Hosts) == 0 {
-		return smtpclient.Plan{}, noAddress(domain, err)
+		return smtpclient.Plan{}, noAddress(domain, plan.Incomplete)
 	}
 	return plan, nil
 }

@@ -121,6 +121,35 @@ func TestNoPlan(t *testing.T) {
 	}
 }
 
+// A plan knows that an MX is missing from it because its lookup failed; one that has
+// no address is not missed.
+func TestIncompletePlan(t *testing.T) {
+	for name, incomplete := range map[string]bool{"firstfail.test": true, "firstdead.test": false, "example.org": false} {
+		plan, err := planner().Plan(t.Context(), name)
+		if err != nil || errors.Is(plan.Incomplete, dns.ErrTemporary) != incomplete || (plan.Incomplete != nil) != incomplete {
+			t.Errorf("%s: %v, %v", name, plan.Incomplete, err)
+		}
+	}
+}
+
+// Within the five addresses that a transport dials come both families of the second host.
+func TestSecondHostComesSoon(t *testing.T) {
+	z := zone()
+	var wide dns.Name
+	for i := range 9 {
+		wide.A = append(wide.A, fmt.Sprintf("198.51.100.%d", i+1))
+		wide.AAAA = append(wide.AAAA, fmt.Sprintf("2001:db8::%x", i+1))
+	}
+	z.Set("wide.test", wide)
+	z.Set("backup.test", dns.Name{A: []string{"192.0.2.9"}, AAAA: []string{"2001:db8::99"}})
+	z.Set("two.test", dns.Name{MX: []dns.MX{{Host: "wide.test", Pref: 1}, {Host: "backup.test", Pref: 2}}})
+	plan, err := (&Planner{Resolver: z}).Plan(t.Context(), "two.test")
+	want := "wide.test=[2001:db8::1]:25,198.51.100.1:25,[2001:db8::2]:25 backup.test=[2001:db8::99]:25,192.0.2.9:25"
+	if err != nil || route(plan) != want {
+		t.Errorf("%s, %v; want %s", route(plan), err, want)
+	}
+}
+
 // A failure that passes makes the same domain deliverable.
 func TestFailureThenAnswer(t *testing.T) {
 	z := zone()
@@ -193,7 +222,7 @@ func TestCaps(t *testing.T) {
 	z.Set("many.test", many)
 	z.Set("wide.test", wide)
 	z.Set("two.test", dns.Name{MX: []dns.MX{{Host: "wide.test", Pref: 1}, {Host: "mx00.many.test", Pref: 2}}})
-	for name, want := range map[string][2]int{"many.test": {20, 20}, "wide.test": {1, 20}, "two.test": {2, 6}} {
+	for name, want := range map[string][2]int{"many.test": {20, 20}, "wide.test": {1, 20}, "two.test": {2, 5}} {
 		plan, err := (&Planner{Resolver: z}).Plan(t.Context(), name)
 		addrs := 0
 		for _, h := range plan.Hosts {
