@@ -149,8 +149,11 @@ func (c checker) lookup(ctx context.Context, kind, name string) (found []string,
 	} else {
 		found, err = c.resolver.TXT(ctx, name)
 	}
-	if errors.Is(err, dns.ErrNXDomain) {
+	switch {
+	case errors.Is(err, dns.ErrNXDomain):
 		return nil, nil
+	case errors.Is(err, dns.ErrNoHost):
+		return []string{"(" + dns.ErrNoHost.Error() + ")"}, nil
 	}
 	return found, err
 }

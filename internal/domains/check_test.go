@@ -108,6 +108,27 @@ func TestFailingDNSChangesNothing(t *testing.T) {
 	}
 }
 
+// An MX that is there and names no host is wrong, not unknown.
+func TestMXThatNamesNoHost(t *testing.T) {
+	h := newHouse(t)
+	_, records := h.add(t, "acme.com")
+	for _, r := range records {
+		h.publish(r)
+	}
+	h.zone.Change(func(names map[string]dns.Name) {
+		n := names["bounce.acme.com"]
+		n.MX = []dns.MX{{Host: "192.0.2.1", Pref: 10}}
+		names["bounce.acme.com"] = n
+	})
+	dom, got := h.check(t, "acme.com")
+	if statuses(got) != "verified verified mismatch verified verified" || dom.ReturnPath != "" {
+		t.Errorf("%s, return path %q", statuses(got), dom.ReturnPath)
+	}
+	if mx := got[2]; !strings.Contains(mx.Hint, "another host") || len(mx.Found) != 1 {
+		t.Errorf("hint %q, found %q", mx.Hint, mx.Found)
+	}
+}
+
 // A failing lookup of one record keeps the others from nothing.
 func TestOneFailure(t *testing.T) {
 	h := newHouse(t)

@@ -44,7 +44,10 @@ func resolve(ctx context.Context, ask ask, q question) (answer, error) {
 			return answer{}, fmt.Errorf("look up %s: %w: %w", q, ErrTemporary, err)
 		}
 		a, err := read(m, at, maxCNAME-hops)
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrNoHost):
+			return answer{}, fmt.Errorf("look up %s: %w", q, err)
+		case err != nil:
 			return answer{}, fmt.Errorf("look up %s: %w: %w", q, ErrTemporary, err)
 		}
 		ttl = min(ttl, a.ttl)
@@ -66,8 +69,8 @@ func (a answer) err(q question) error {
 }
 
 var (
-	errChain   = fmt.Errorf("more than %d CNAMEs, or a loop of them", maxCNAME)
-	errNoNames = errors.New("no MX record names a host")
+	errChain    = fmt.Errorf("more than %d CNAMEs, or a loop of them", maxCNAME)
+	errReferral = errors.New("referral to other servers")
 )
 
 // read takes the answer to q out of a reply, following at most hops CNAMEs.
@@ -105,14 +108,32 @@ func read(m *wire.Msg, q question, hops int) (answer, error) {
 		a.alias = owner
 		return a, nil
 	}
+	if refers(m.Ns) {
+		return answer{}, errReferral
+	}
 	a.negative = true
 	a.bound(m.Ns)
 	return a, nil
 }
 
+// refers reports whether an answer without records is none, but names other servers
+// to ask (RFC 2308 2.2.1): with a SOA it would say that there is nothing.
+func refers(authority []wire.RR) bool {
+	servers := false
+	for _, rr := range authority {
+		switch rr.Header().Rrtype {
+		case wire.TypeSOA:
+			return false
+		case wire.TypeNS:
+			servers = true
+		}
+	}
+	return servers
+}
+
 // collect keeps the records of one owner and type, within the caps.
 func (a *answer) collect(records []wire.RR, owner string, qtype uint16) (found bool, err error) {
-	size := 0
+	size, hosts, unusable := 0, 0, 0
 	for _, rr := range records {
 		h := rr.Header()
 		if h.Rrtype != qtype || h.Class != wire.ClassINET || plain(h.Name) != owner {
@@ -122,8 +143,14 @@ func (a *answer) collect(records []wire.RR, owner string, qtype uint16) (found b
 		a.lower(h.Ttl)
 		switch rr := rr.(type) {
 		case *wire.MX:
-			if host := plain(rr.Mx); host == "." || validName(host) {
+			switch host := plain(rr.Mx); {
+			case host == ".":
 				a.mx = append(a.mx, MX{host, rr.Preference})
+			case hostName(host):
+				a.mx = append(a.mx, MX{host, rr.Preference})
+				hosts++
+			default:
+				unusable++
 			}
 		case *wire.A:
 			a.addAddr(netip.AddrFromSlice(rr.A.To4()))
@@ -137,9 +164,10 @@ func (a *answer) collect(records []wire.RR, owner string, qtype uint16) (found b
 		}
 	}
 	if found && qtype == wire.TypeMX {
-		// An empty list would mean "no MX records" and deliver to the A records.
-		if len(a.mx) == 0 {
-			return true, errNoNames
+		// An empty list would mean "no MX records" and deliver to the A records, one of
+		// "." alone a null MX, which it is not beside others (RFC 7505 3).
+		if hosts == 0 && unusable > 0 {
+			return true, ErrNoHost
 		}
 		slices.SortStableFunc(a.mx, func(x, y MX) int { return int(x.Pref) - int(y.Pref) })
 		a.mx = slices.Clip(a.mx[:min(len(a.mx), maxMX)])
@@ -165,6 +193,13 @@ func (a *answer) cname(records []wire.RR, owner string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// hostName reports whether an MX names a host. RFC 5321 5.1: an address is no name,
+// also with a dot behind it.
+func hostName(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err != nil && validName(host)
 }
 
 func (a *answer) lower(ttl uint32) { a.ttl = min(a.ttl, time.Duration(ttl)*time.Second) }

@@ -161,7 +161,7 @@ func TestLookupsAreCapped(t *testing.T) {
 func TestServersInOrder(t *testing.T) {
 	good := &Zone{Names: map[string]Name{"a.example": {TXT: []string{"good"}}}}
 	for name, bad := range map[string]Fault{
-		"SERVFAIL": {ServFail: Always}, "REFUSED": {Refused: true}, "silent": {Silent: true},
+		"SERVFAIL": {ServFail: Always}, "REFUSED": {Refused: true}, "referral": {Referral: true}, "silent": {Silent: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			failing := &Zone{Names: map[string]Name{"a.example": {Fault: bad}}}
@@ -273,6 +273,12 @@ func TestHostileAnswersAreTemporary(t *testing.T) {
 		"only forged": func(req *wire.Msg, _ []byte) [][]byte {
 			m := reply(req, "forged")
 			m.Id++
+			return [][]byte{pack(m)}
+		},
+		"referral beside a foreign record": func(req *wire.Msg, _ []byte) [][]byte {
+			m := reply(req, "foreign")
+			m.Answer[0].Header().Name = "other.example."
+			m.Ns = []wire.RR{&wire.NS{Hdr: wire.RR_Header{Name: "example.", Rrtype: wire.TypeNS, Class: wire.ClassINET}, Ns: "ns.example."}}
 			return [][]byte{pack(m)}
 		},
 		"CNAME to the root": func(req *wire.Msg, _ []byte) [][]byte {

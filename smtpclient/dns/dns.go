@@ -30,8 +30,8 @@ import (
 
 // Resolver tells NXDOMAIN, empty, and failure apart. CNAMEs are followed (at most
 // 8). Names are FQDN without the trailing dot. A name that exists without records
-// of the type gives an empty slice and no error. Errors wrap ErrNXDomain or
-// ErrTemporary.
+// of the type gives an empty slice and no error. Errors wrap ErrNXDomain,
+// ErrTemporary or, from MX, ErrNoHost.
 type Resolver interface {
 	// MX gives the most preferred 20 MX, most preferred first.
 	MX(ctx context.Context, name string) ([]MX, error)
@@ -52,7 +52,9 @@ type MX struct {
 var (
 	// ErrNXDomain: the name does not exist. Permanent.
 	ErrNXDomain = errors.New("no such domain")
-	// ErrTemporary: SERVFAIL, REFUSED, a timeout, or an answer that makes no sense.
+	// ErrNoHost: there are MX records, and none names a host: addresses, or what is no name. Permanent.
+	ErrNoHost = errors.New("no MX record names a host")
+	// ErrTemporary: SERVFAIL, REFUSED, a referral, a timeout, or an answer that makes no sense.
 	ErrTemporary = errors.New("temporary DNS failure")
 )
 

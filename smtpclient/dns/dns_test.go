@@ -58,6 +58,10 @@ func world() *Zone {
 		"refused.example":   {Fault: Fault{Refused: true}},
 		"half.example":      {A: []string{"192.0.2.5"}, Fault: Fault{Only: "AAAA", ServFail: Always}},
 		"half2.example":     {Fault: Fault{Only: "A", ServFail: Always}},
+		"referral.example":  {MX: []MX{{"mx1.example.org", 1}}, A: []string{"192.0.2.80"}, Fault: Fault{Referral: true}},
+		"litmx.example":     {MX: []MX{{"192.0.2.7", 1}, {"2001:db8::7", 2}}},
+		"litnull.example":   {MX: []MX{{".", 1}, {"192.0.2.7", 2}}},
+		"halflit.example":   {MX: []MX{{"192.0.2.7", 1}, {"mx1.example.org", 3}}},
 		"badmx.example":     {MX: []MX{{"mail host.example", 1}, {"*.example", 5}, {"-.-!", 2}}},
 		"mixedmx.example":   {MX: []MX{{"bad host.example", 1}, {".", 2}, {"mx1.example.org", 3}}},
 		"text.example": {TXT: []string{
@@ -116,7 +120,11 @@ func TestMX(t *testing.T) {
 			"chain1.example":                         {[]MX{{"mx1.example.org", 1}}, nil},
 			"servfail.example":                       {nil, ErrTemporary},
 			"refused.example":                        {nil, ErrTemporary},
-			"badmx.example":                          {nil, ErrTemporary},
+			"referral.example":                       {nil, ErrTemporary},
+			"badmx.example":                          {nil, ErrNoHost},
+			"litmx.example":                          {nil, ErrNoHost},
+			"litnull.example":                        {nil, ErrNoHost},
+			"halflit.example":                        {[]MX{{"mx1.example.org", 3}}, nil},
 			"mixedmx.example":                        {[]MX{{".", 2}, {"mx1.example.org", 3}}, nil},
 			"":                                       {nil, ErrNXDomain},
 			".":                                      {nil, ErrNXDomain},
@@ -154,6 +162,7 @@ func TestAddrs(t *testing.T) {
 			"half.example":      {parse("192.0.2.5"), nil},
 			"half2.example":     {nil, ErrTemporary},
 			"servfail.example":  {nil, ErrTemporary},
+			"referral.example":  {nil, ErrTemporary},
 			"bad.example":       {nil, ErrTemporary},
 		} {
 			got, err := r.Addrs(t.Context(), name)

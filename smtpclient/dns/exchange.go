@@ -33,10 +33,14 @@ func (c *Client) ask(ctx context.Context, q question) (*wire.Msg, error) {
 				faults = append(faults, fmt.Errorf("%s: %w", server, err))
 				continue
 			}
-			if m.Rcode == wire.RcodeSuccess || m.Rcode == wire.RcodeNameError {
+			refused[i] = true
+			switch {
+			case m.Rcode == wire.RcodeSuccess && len(m.Answer) == 0 && refers(m.Ns):
+				faults = append(faults, fmt.Errorf("%s: %w", server, errReferral))
+				continue
+			case m.Rcode == wire.RcodeSuccess || m.Rcode == wire.RcodeNameError:
 				return m, nil
 			}
-			refused[i] = true
 			faults = append(faults, fmt.Errorf("%s: %s", server, rcode(m.Rcode)))
 		}
 	}

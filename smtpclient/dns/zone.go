@@ -50,6 +50,7 @@ type Fault struct {
 	Only     string        // if set, only for questions of this type: "MX", "A", "AAAA", "TXT"
 	ServFail int           // so many questions are answered SERVFAIL, then all is well; Always: every one
 	Refused  bool          // every answer is REFUSED
+	Referral bool          // every answer names other servers, as one that does not resolve for us
 	Silent   bool          // no answer. Asked directly, without a server, the zone fails at once
 	Delay    time.Duration // before each answer
 }
@@ -158,6 +159,9 @@ func (z *Zone) reply(q question) (m *wire.Msg, delay time.Duration, err error) {
 	case f.ServFail == Always || z.failed[q.name] < f.ServFail:
 		z.failed[q.name]++
 		m.Rcode = wire.RcodeServerFailure
+		return m, f.Delay, nil
+	case f.Referral:
+		m.Ns = []wire.RR{&wire.NS{Hdr: z.header(".", wire.TypeNS), Ns: "ns.invalid."}}
 		return m, f.Delay, nil
 	}
 	return m, f.Delay, z.fill(m, q)

@@ -226,6 +226,9 @@ func lookupError(domain string, err error) *Error {
 	if errors.Is(err, dns.ErrNXDomain) {
 		return &Error{Domain: domain, Kind: NoDomain, Enhanced: "5.1.2", Err: err}
 	}
+	if errors.Is(err, dns.ErrNoHost) {
+		return &Error{Domain: domain, Kind: NoAddress, Enhanced: "5.4.4", Err: err}
+	}
 	return &Error{Domain: domain, Kind: DNSFailure, Temporary: true, Enhanced: "4.4.3", Err: err}
 }
 
