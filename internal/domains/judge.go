@@ -31,10 +31,12 @@ func judge(r *Record, found []string) (status, hint string) {
 
 func judgeDKIM(want string, found []string) (status, hint string) {
 	keys := 0
-	right := false
+	right, testing := false, ""
 	for _, text := range found {
 		fault := dkimFault(want, text)
-		right = right || fault == ""
+		if fault == "" {
+			right, testing = true, dkimTesting(text)
+		}
 		if fault != "" && hint == "" {
 			hint = fault
 		}
@@ -44,7 +46,7 @@ func judgeDKIM(want string, found []string) (status, hint string) {
 	}
 	switch {
 	case right && keys == 1:
-		return Verified, ""
+		return Verified, testing
 	case right:
 		// RFC 6376 3.6.2.2: what a verifier then does is undefined.
 		return Mismatch, "several keys stand at this name: keep only the one shown here"
@@ -54,11 +56,8 @@ func judgeDKIM(want string, found []string) (status, hint string) {
 
 // dkimFault says what is wrong with a DKIM key record; empty: nothing.
 func dkimFault(want, text string) string {
-	if strings.Contains(text, `\`) {
-		return "the value has backslashes in it: enter it without them"
-	}
-	if strings.Contains(text, `"`) {
-		return "the value has quotation marks in it: enter it without them, as one text"
+	if fault := escaped(text); fault != "" {
+		return fault
 	}
 	wanted, _ := parseTags(want)
 	tags, ok := parseTags(text)
@@ -66,13 +65,14 @@ func dkimFault(want, text string) string {
 		return "the value is not a list of tags like the one shown here"
 	}
 	key, present := tags["p"]
-	version, versioned := tags["v"]
+	_, versioned := tags["v"]
 	algorithm := tags["k"]
 	if algorithm == "" {
 		algorithm = algorithmRSA // RFC 6376 3.6.1: the default
 	}
 	switch {
-	case versioned && version != "DKIM1":
+	// RFC 6376 3.6.1: v= is DKIM1 exactly, and the first tag.
+	case versioned && firstTag(text) != "v=DKIM1":
 		return "the value must begin with v=DKIM1"
 	case !present:
 		return "the value has no p="
@@ -92,17 +92,41 @@ func dkimFault(want, text string) string {
 	return ""
 }
 
+// dkimTesting is the hint for a key that is right but marked as a trial.
+func dkimTesting(text string) string {
+	tags, _ := parseTags(text)
+	if !listed(tags["t"], "y") {
+		return ""
+	}
+	// RFC 6376 3.6.1: verifiers must not treat such mail differently from unsigned mail.
+	return "t=y says that the domain only tests DKIM, and verifiers may then treat mail as unsigned: remove it"
+}
+
+// escaped says what a form made of a value that was entered as in a zone file.
+func escaped(text string) string {
+	if strings.Contains(text, `\`) {
+		return "the value has backslashes in it: enter it without them"
+	}
+	if strings.Contains(text, `"`) {
+		return "the value has quotation marks in it: enter it without them, as one text"
+	}
+	return ""
+}
+
+// firstTag is the first tag of a list without its spaces.
+func firstTag(text string) string {
+	first, _, _ := strings.Cut(text, ";")
+	return unspaced(first)
+}
+
+func unspaced(text string) string { return strings.Join(strings.Fields(text), "") }
+
 // parseTags reads a tag list (RFC 6376 3.2) without its spaces, none of which
 // matters in the tags of a key.
 func parseTags(text string) (map[string]string, bool) {
 	tags := map[string]string{}
 	for spec := range strings.SplitSeq(text, ";") {
-		spec = strings.Map(func(r rune) rune {
-			if r == ' ' || r == '\t' || r == '\r' || r == '\n' {
-				return -1
-			}
-			return r
-		}, spec)
+		spec = unspaced(spec)
 		if spec == "" {
 			continue
 		}
@@ -149,7 +173,7 @@ func judgeMX(want string, found []string) (status, hint string) {
 // 7208 4.5, 4.6.2). What else the record allows is the domain's own affair.
 func judgeSPF(want string, found []string) (status, hint string) {
 	include := strings.Fields(want)[1]
-	records := ofVersion(found, "v=spf1", ' ')
+	records := ofVersion(found, "v=spf1")
 	switch len(records) {
 	case 0:
 		return Missing, ""
@@ -157,7 +181,14 @@ func judgeSPF(want string, found []string) (status, hint string) {
 	default:
 		return Mismatch, "there are several SPF records, which makes all of them void: merge them into one"
 	}
-	for _, term := range strings.Fields(strings.ToLower(records[0]))[1:] {
+	terms := strings.Fields(strings.ToLower(records[0]))[1:]
+	for _, term := range terms {
+		if !spfTerm(term) {
+			// RFC 7208 4.6: a syntax error anywhere makes the record void.
+			return Mismatch, fmt.Sprintf("%.40s is no term of SPF, which makes the record void: correct or remove it", printable(term))
+		}
+	}
+	for _, term := range terms {
 		if strings.TrimPrefix(term, "+") == include {
 			return Verified, ""
 		}
@@ -168,25 +199,88 @@ func judgeSPF(want string, found []string) (status, hint string) {
 	return Mismatch, "add " + include + " to the record, before its all"
 }
 
-// judgeDMARC wants exactly one policy, whichever (RFC 7489 6.6.3).
-func judgeDMARC(found []string) (status, hint string) {
-	switch len(ofVersion(found, "v=dmarc1", ';')) {
-	case 0:
-		return Missing, ""
-	case 1:
-		return Verified, ""
+// spfTerm reports whether a term is a mechanism or a modifier by its name (RFC 7208
+// 4.6.1, 12). Unknown modifiers are allowed, unknown mechanisms are not.
+func spfTerm(term string) bool {
+	end := strings.IndexAny(term, ":/=")
+	if end > 0 && term[end] == '=' {
+		return true
 	}
-	return Mismatch, "there are several DMARC records, which makes all of them void: keep one"
+	if term != "" && strings.IndexByte("+-~?", term[0]) >= 0 {
+		term = term[1:]
+	}
+	end = strings.IndexAny(term, ":/")
+	name, value := term, ""
+	if end >= 0 {
+		name, value = term[:end], term[end:]
+	}
+	switch name {
+	case "all":
+		return value == ""
+	case "a", "mx", "ptr":
+		return true
+	case "include", "exists", "ip4", "ip6":
+		return len(value) > 1 && value[0] == ':'
+	}
+	return false
 }
 
-// ofVersion picks the records that begin with a version, ended by the text's end,
-// a space, or the separator.
-func ofVersion(found []string, version string, separator byte) (records []string) {
+// judgeDMARC wants exactly one policy that verifiers will apply, whichever (RFC 7489
+// 6.3 and 6.6.3; RFC 9989, which obsoletes it, keeps these records valid).
+func judgeDMARC(found []string) (status, hint string) {
+	var records []string
+	for _, text := range found {
+		// Verifiers pass over what does not begin with the version, to the letter.
+		switch first := firstTag(strings.Trim(text, `"`)); {
+		case first == "v=DMARC1" || first == `v=DMARC1\`:
+			records = append(records, text)
+		case strings.EqualFold(first, "v=DMARC1"):
+			hint = "the record must begin with v=DMARC1, in capitals"
+		}
+	}
+	switch {
+	case len(records) > 1:
+		return Mismatch, "there are several DMARC records, which makes all of them void: keep one"
+	case len(records) == 1:
+		hint = dmarcFault(records[0])
+	case hint == "":
+		return Missing, ""
+	}
+	if hint != "" {
+		return Mismatch, hint
+	}
+	return Verified, ""
+}
+
+// dmarcFault says what is wrong with a DMARC record; empty: nothing.
+func dmarcFault(text string) string {
+	if fault := escaped(text); fault != "" {
+		return fault
+	}
+	tags, ok := parseTags(text)
+	if !ok {
+		return "the value is not a list of tags like the one shown here"
+	}
+	if _, present := tags["p"]; !present {
+		return "the value has no p=: publish p=none, p=quarantine or p=reject"
+	}
+	for _, name := range []string{"p", "sp", "np"} {
+		value, present := tags[name]
+		if present && !slices.Contains([]string{"none", "quarantine", "reject"}, strings.ToLower(value)) {
+			return fmt.Sprintf("%s=%.20s is no policy: it must be none, quarantine or reject", name, printable(value))
+		}
+	}
+	return ""
+}
+
+// ofVersion picks the records that begin with a version, ended by the text's end or
+// a space.
+func ofVersion(found []string, version string) (records []string) {
 	for _, text := range found {
 		if len(text) < len(version) || !strings.EqualFold(text[:len(version)], version) {
 			continue
 		}
-		if rest := text[len(version):]; rest == "" || rest[0] == ' ' || rest[0] == separator {
+		if rest := text[len(version):]; rest == "" || rest[0] == ' ' {
 			records = append(records, text)
 		}
 	}
