@@ -39,7 +39,7 @@ func parseExtensions(lines []string) extensions {
 			e.auth = append(e.auth, words[1:]...)
 		case "SIZE":
 			e.sizeParam = true
-			// RFC 1870 3: 0 or no number means no fixed limit; so does one too large to be read.
+			// RFC 1870 3: 0 means no fixed limit, no number says nothing about one; neither does one too large to be read.
 			if len(words) > 1 {
 				if n, err := strconv.ParseInt(words[1], 10, 64); err == nil && n > 0 {
 					e.size = n

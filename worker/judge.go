@@ -237,7 +237,7 @@ func (t *trial) silent(o email.Outcome, e *smtpclient.Error) email.Outcome {
 	switch {
 	case e.Temporary || e.Stage == smtpclient.StageMark:
 	case errors.Is(e, smtpclient.ErrTooLarge):
-		// RFC 1870 6.1: the limit it announced is the server's refusal.
+		// RFC 1870 7: the limit it announced is the server's refusal.
 		o.Status, o.Bounce = email.Bounced, bounce.Block
 	case errors.Is(e, smtpclient.ErrLoop), errors.Is(e, smtpclient.ErrDenied):
 		o.Status, o.Reason = email.Failed, email.ReasonNoRoute
