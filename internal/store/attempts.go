@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -108,8 +109,8 @@ func (p *packer) decodeAttempt(raw string) (email.Attempt, error) {
 // maxAttempts bounds one reading of a timeline.
 const maxAttempts = 1000
 
-// Attempts lists a message's attempts, oldest first; of more than 1,000 the
-// last. ErrNotFound if there is no such message.
+// Attempts lists a message's attempts in the order in which they began; of more
+// than 1,000 those that ended last. ErrNotFound if there is no such message.
 func (m *Messages) Attempts(ctx context.Context, w email.World, id string) ([]email.Attempt, error) {
 	keys, name, err := m.locate(w, id)
 	if err != nil {
@@ -135,5 +136,7 @@ func (m *Messages) Attempts(ctx context.Context, w email.World, id string) ([]em
 		}
 		out = append(out, a)
 	}
+	// The list has them as they ended: envelopes are tried side by side.
+	slices.SortStableFunc(out, func(a, b email.Attempt) int { return a.StartedAt.Compare(b.StartedAt) })
 	return out, nil
 }
