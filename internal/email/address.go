@@ -17,13 +17,19 @@ var (
 	ErrDisplayName = errors.New("is not a valid display name")
 	// ErrSMTPUTF8: the address is valid, but only for servers that speak RFC 6531.
 	ErrSMTPUTF8 = errors.New("has characters outside ASCII before the @, which is not supported")
+	// ErrTooLong comes with one of the first two.
+	ErrTooLong = errors.New("is longer")
 )
 
-// Lengths in octets. maxText is looked at before anything else, so that no input
+// Lengths in characters. maxText is looked at before anything else, so that no input
 // costs more than it weighs; a formatted address with the longest name is shorter.
 const (
 	maxText = 998
 	maxName = 320
+)
+
+// Lengths in octets.
+const (
 	// RFC 5321 4.5.3.1.1 to 4.5.3.1.3: 64 for the local part, 255 for the domain
 	// (253 as DNS counts its text form), 256 for the path with its angle brackets.
 	maxLocalPart = 64
@@ -41,7 +47,8 @@ const (
 // It is a strict subset of RFC 5322 3.4 and RFC 5321 4.1.2: no groups, comments,
 // source routes, domain literals or obsolete forms, and one mailbox only. A name
 // may hold dots and UTF-8 without quotes. Encoded-words are not decoded. Errors
-// wrap [ErrMailbox], [ErrDisplayName] or [ErrSMTPUTF8].
+// wrap [ErrMailbox], [ErrDisplayName] or [ErrSMTPUTF8]; a name or a text of more
+// than 998 characters also [ErrTooLong].
 func ParseAddress(s string) (Address, error) {
 	if err := checkText(s, maxText); err != nil {
 		return Address{}, fmt.Errorf("%w: %w", ErrMailbox, err)
@@ -73,8 +80,9 @@ func NewAddress(addrSpec, name string) (Address, error) {
 }
 
 // ParseDisplayName checks a display name in plain text and returns it without
-// spaces around it: at most 320 octets of UTF-8 without control characters, line
-// breaks and bidirectional controls. Errors wrap [ErrDisplayName].
+// spaces around it: at most 320 characters without control characters, line breaks
+// and bidirectional controls. Errors wrap [ErrDisplayName], and [ErrTooLong] if the
+// length is what is wrong.
 func ParseDisplayName(name string) (string, error) {
 	if err := checkText(name, maxName); err != nil {
 		return "", fmt.Errorf("%w: %w", ErrDisplayName, err)
@@ -273,8 +281,8 @@ func checkLabels(domain string) error {
 
 // checkText refuses what no part of an address and no header may hold.
 func checkText(s string, limit int) error {
-	if len(s) > limit {
-		return fmt.Errorf("is longer than %d octets", limit)
+	if len(s) > limit*utf8.UTFMax || utf8.RuneCountInString(s) > limit {
+		return fmt.Errorf("%w than %d characters", ErrTooLong, limit)
 	}
 	if !utf8.ValidString(s) {
 		return errors.New("is not UTF-8")
@@ -288,12 +296,6 @@ func checkText(s string, limit int) error {
 		}
 	}
 	return nil
-}
-
-// IsBidiControl reports whether r changes the direction of the text after it
-// (U+202A to U+202E, U+2066 to U+2069), by which names can be made to look like others.
-func IsBidiControl(r rune) bool {
-	return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }
 
 func refuse(why string) error { return fmt.Errorf("%w: %s", ErrMailbox, why) }
