@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"postrider/internal/email"
@@ -30,7 +31,10 @@ func (c *checker) attachments() {
 		c.filename(at+"/filename", a)
 		c.fileContent(at+"/content", a)
 		file := email.Attachment{Filename: a.Filename, ContentID: a.ContentID, ContentType: contentType(a.Filename)}
-		if a.ContentType != "" {
+		switch {
+		case len(a.ContentType) > maxContentType:
+			c.faults.addf(at+"/content_type", TooLong, "has more than %d characters", maxContentType)
+		case a.ContentType != "":
 			var why string
 			if file.ContentType, why = parseContentType(a.ContentType); why != "" {
 				c.faults.add(at+"/content_type", InvalidFormat, why)
@@ -147,9 +151,6 @@ func (c *checker) decodeAttachments() error {
 
 // parseContentType normalises a content type, or says what is wrong with it.
 func parseContentType(s string) (normal, why string) {
-	if len(s) > maxContentType {
-		return "", fmt.Sprintf("has more than %d characters", maxContentType)
-	}
 	if why := faultOfLine(s, true); why != "" {
 		return "", why
 	}
@@ -170,15 +171,31 @@ func parseContentType(s string) (normal, why string) {
 	return normal, ""
 }
 
-// extension is the last extension in lower case. Spaces and dots at the end do not
-// count, as Windows drops them.
+// extension is the last extension as file systems may come to read it: in lower
+// case and narrow letters, without what cannot be seen, without the dots, spaces and
+// separators at its end, which Windows and some mail programs drop, and without what
+// follows a colon (a stream of the file) or a semicolon (its version).
 func extension(filename string) string {
-	name := strings.TrimRight(filename, ". ")
+	name := strings.Map(func(r rune) rune {
+		if r != ' ' && email.IsBlank(r) {
+			return -1
+		}
+		if r >= '\uff01' && r <= '\uff5e' { // the wide forms of ASCII
+			r += '!' - '\uff01'
+		}
+		return unicode.ToLower(r)
+	}, filename)
+	const dropped = ". ;:,\"'"
+	name = strings.TrimRight(name, dropped)
 	dot := strings.LastIndexByte(name, '.')
 	if dot < 0 {
 		return ""
 	}
-	return strings.ToLower(name[dot+1:])
+	last := name[dot+1:]
+	if i := strings.IndexAny(last, ":;"); i >= 0 {
+		last = last[:i]
+	}
+	return strings.TrimRight(last, dropped)
 }
 
 // contentType tells the type by the extension. A table of our own: that of the

@@ -60,7 +60,7 @@ func (c *checker) subject() {
 	case utf8.RuneCountInString(*s) > c.desk.options.Limits.Subject:
 		c.faults.addf(pointer, TooLong, "has more than %d characters", c.desk.options.Limits.Subject)
 	default:
-		if why := faultOfLine(*s, true); why != "" {
+		if why := faultOfText(*s, true); why != "" {
 			c.faults.add(pointer, InvalidFormat, why)
 			return
 		}
@@ -198,6 +198,12 @@ func bounded[T any](c *checker, pointer string, list []T, limit int) []T {
 	}
 	c.faults.addf(pointer, TooMany, "has more than %d", limit)
 	return list[:limit]
+}
+
+// faultOfText is faultOfLine for free text, where a tab is white space
+// (RFC 5322 2.2.2).
+func faultOfText(s string, refuseBidi bool) string {
+	return faultOfLine(strings.ReplaceAll(s, "\t", " "), refuseBidi)
 }
 
 // faultOfLine says what keeps s out of a header field: empty if nothing does.

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -27,7 +28,7 @@ func (c *checker) headers() {
 			c.faults.add(at, code, why)
 			continue
 		}
-		c.content.Headers = append(c.content.Headers, email.Header{Name: h.Name, Value: strings.Trim(h.Value, " ")})
+		c.content.Headers = append(c.content.Headers, email.Header{Name: h.Name, Value: strings.Trim(h.Value, " \t")})
 	}
 	// RFC 8058 3.1: one-click needs an HTTPS URI to post to.
 	if _, oneClick := values["list-unsubscribe-post"]; oneClick && !strings.Contains(strings.ToLower(values["list-unsubscribe"]), "<https://") {
@@ -55,17 +56,16 @@ func faultOfField(name, value string) (code, why string) {
 		return HeaderNotAllowed, "is an HTTP header, not a mail header: send it with the request"
 	case isOurs(name):
 		return HeaderNotAllowed, "is a header field that we set, or that only mail servers set" + memberFor(name)
-	case strings.Trim(value, " ") == "":
+	case strings.Trim(value, " \t") == "":
 		return InvalidFormat, "is empty"
-	case len(name)+len(": ")+len(value) > maxHeaderField:
-		return TooLong, "has more than 998 octets with its name, which is what a line may have"
+	case len(value) > maxHeaderValue:
+		return TooLong, fmt.Sprintf("has more than %d octets", maxHeaderValue)
 	}
-	why = faultOfLine(value, false)
-	if why == "" && isStructured(name) {
-		why = faultOfStructured(value)
-	}
-	if why != "" {
+	if why = faultOfText(value, false); why != "" {
 		return InvalidFormat, why
+	}
+	if isStructured(name) {
+		return faultOfStructured(value)
 	}
 	return "", ""
 }
@@ -80,22 +80,22 @@ func isStructured(name string) bool {
 	return strings.HasPrefix(name, "list-")
 }
 
-func faultOfStructured(value string) string {
+func faultOfStructured(value string) (code, why string) {
 	word := 0
 	for i := range len(value) {
 		switch {
 		case value[i] >= utf8.RuneSelf:
-			return "has a character outside ASCII, which this header field cannot carry"
-		case value[i] == ' ':
+			return InvalidFormat, "has a character outside ASCII, which this header field cannot carry"
+		case value[i] == ' ' || value[i] == '\t':
 			word = 0
 		default:
 			word++
 		}
 		if word > maxStructuredWord {
-			return "has more than 900 characters without a space, where it could be folded"
+			return TooLong, fmt.Sprintf("has more than %d characters without a space, where it could be folded", maxStructuredWord)
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // isFieldName: RFC 5322 2.2 and 3.6.8, one or more of ftext.

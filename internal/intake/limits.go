@@ -29,13 +29,17 @@ const (
 	maxFilenameBytes = 1000 // octets; what the composer writes
 	maxContentID     = 128
 	maxContentType   = 255
-	maxHeaderName    = 76  // characters: with its colon within RFC 5322 2.1.1's 78
-	maxHeaderField   = 998 // octets of "name: value": RFC 5322 2.1.1, a line
-	// maxStructuredWord is how much of a structured field may have no place to fold.
+	maxHeaderName    = 76      // characters: with its colon within RFC 5322 2.1.1's 78
+	maxHeaderValue   = 8 << 10 // octets; the composer folds it
+	// maxStructuredWord is how much of a structured field may have no place to fold:
+	// with the name it must go on a line of 998 octets (RFC 5322 2.1.1).
 	maxStructuredWord = 900
-	maxTag            = 64
-	maxMetadataKey    = 64
-	maxMetadataValue  = 512 // characters
+	// maxWritten is how many times the limit of recipients each of to, cc and bcc may
+	// hold as written: only different ones count, and these must be told apart first.
+	maxWritten       = 4
+	maxTag           = 64
+	maxMetadataKey   = 64
+	maxMetadataValue = 512 // characters
 	// pastTolerance is how far in the past scheduled_at may lie, as clocks differ.
 	pastTolerance = time.Minute
 )

@@ -42,8 +42,8 @@ func (c *checker) recipients() {
 
 func (c *checker) recipientList(as email.RecipientType, list []Mailbox, into *[]email.Address, seen map[string]bool) {
 	limit, name := c.desk.options.Limits.Recipients, string(as)
-	before := len(seen)
-	for i, m := range bounded(c, Pointer(name), list, limit) {
+	before, written := len(seen), limit*maxWritten
+	for i, m := range bounded(c, Pointer(name), list, written) {
 		at := Pointer(name, strconv.Itoa(i))
 		a, ok := c.mailbox(m, at)
 		if !ok || seen[a.Normalized()] {
@@ -55,8 +55,8 @@ func (c *checker) recipientList(as email.RecipientType, list []Mailbox, into *[]
 		c.msg.Recipients = append(c.msg.Recipients, email.Recipient{Address: a, Type: as})
 	}
 	// Said once, of the list that goes too far.
-	if len(seen) > limit && before <= limit {
-		c.faults.addf(Pointer(name), TooMany, "makes more than %d recipients of to, cc and bcc together", limit)
+	if len(seen) > limit && before <= limit && len(list) <= written {
+		c.faults.addf(Pointer(name), TooMany, "makes more than %d different recipients of to, cc and bcc together", limit)
 	}
 }
 
@@ -66,13 +66,13 @@ func (c *checker) mailbox(m Mailbox, at string) (email.Address, bool) {
 	if !m.Object {
 		a, err := email.ParseAddress(m.Text)
 		if err != nil {
-			c.faults.add(at, codeOf(err), err.Error())
+			c.faults.add(at, codeOf(err, InvalidEmail), err.Error())
 		}
 		return a, err == nil
 	}
 	name, nameErr := email.ParseDisplayName(m.Name)
 	if nameErr != nil {
-		c.faults.add(at+"/name", InvalidFormat, nameErr.Error())
+		c.faults.add(at+"/name", codeOf(nameErr, InvalidFormat), nameErr.Error())
 	}
 	if m.Email == "" {
 		c.faults.add(addrSpec, Required, "is required")
@@ -80,7 +80,7 @@ func (c *checker) mailbox(m Mailbox, at string) (email.Address, bool) {
 	}
 	a, err := email.NewAddress(m.Email, "")
 	if err != nil {
-		c.faults.add(addrSpec, codeOf(err), err.Error())
+		c.faults.add(addrSpec, codeOf(err, InvalidEmail), err.Error())
 	}
 	a.Name = name
 	return a, err == nil && nameErr == nil
@@ -112,11 +112,15 @@ func pointers(m Mailbox, at string) (mailbox, addrSpec string) {
 	return at, at
 }
 
-func codeOf(err error) string {
-	if errors.Is(err, email.ErrSMTPUTF8) {
+// codeOf is the code of an error of package email, or otherwise.
+func codeOf(err error, otherwise string) string {
+	switch {
+	case errors.Is(err, email.ErrSMTPUTF8):
 		return SMTPUTF8NotSupported
+	case errors.Is(err, email.ErrTooLong):
+		return TooLong
 	}
-	return InvalidEmail
+	return otherwise
 }
 
 // isReserved reports whether a domain is reserved for documentation and tests and
