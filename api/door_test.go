@@ -30,6 +30,7 @@ const messageLimit = 1 << 20
 // queue that only notes its jobs, and an HTTP client that holds all to the contract.
 type house struct {
 	t        *testing.T
+	door     http.Handler
 	url      string
 	rdb      redis.UniversalClient
 	store    *store.Store
@@ -59,11 +60,18 @@ func (j *jobs) count() int {
 	return len(j.added)
 }
 
-// verified says that every domain but one is verified.
+// verified says that every domain but two is verified: one is pending, one unknown.
 type verified struct{}
 
 func (verified) Verified(_ context.Context, name string) (bool, string, error) {
-	return name != "unverified.example", "", nil
+	return name != "unverified.example" && name != "unknown.example", "", nil
+}
+
+func (verified) ID(_ context.Context, name string) (string, error) {
+	if name == "unknown.example" {
+		return "", nil
+	}
+	return "dom_01k3b8v4z0e9x8d6w5s4r3q2p1", nil
 }
 
 // marks makes reverse-paths without a secret.
@@ -120,13 +128,23 @@ func openHouse(t *testing.T, change ...func(*Options)) *house {
 	for _, c := range change {
 		c(&options)
 	}
-	s := httptest.NewUnstartedServer(New(options))
-	s.Config = Server("", s.Config.Handler)
-	s.Start()
-	t.Cleanup(s.Close)
-	h.url = s.URL
 	h.client = &http.Client{Transport: h.contract, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return h
+	h.door = New(options)
+	return h.serve(h.door, nil)
+}
+
+// serve is the house with another handler, or on another server; change may be nil.
+func (h *house) serve(handler http.Handler, change func(*http.Server)) *house {
+	s := httptest.NewUnstartedServer(handler)
+	s.Config = Server("", handler)
+	if change != nil {
+		change(s.Config)
+	}
+	s.Start()
+	h.t.Cleanup(s.Close)
+	other := *h
+	other.url = s.URL
+	return &other
 }
 
 func (h *house) addKey(name string, w email.World, scopes ...string) {
@@ -235,6 +253,15 @@ func (h *house) post(path, body string, change ...asker) *answer {
 		return h.do(http.MethodPost, path, nil, change...)
 	}
 	return h.do(http.MethodPost, path, strings.NewReader(body), change...)
+}
+
+// stall posts the beginning of a body and then nothing.
+func (h *house) stall(path string) *answer {
+	h.t.Helper()
+	body, rest := io.Pipe()
+	defer rest.Close()
+	go func() { _, _ = io.WriteString(rest, minimal[:20]) }()
+	return h.do(http.MethodPost, path, body)
 }
 
 // minimal is the smallest message.

@@ -94,6 +94,16 @@ func (d *Domains) Verified(ctx context.Context, name string) (ok bool, returnPat
 	return dom.Status == Verified, dom.ReturnPath, nil
 }
 
+// ID is the id of a domain, in A-labels; empty for one that was never added. Answers
+// are kept for some seconds.
+func (d *Domains) ID(ctx context.Context, name string) (string, error) {
+	dom, err := d.recall(ctx, strings.ToLower(name))
+	if err != nil || dom == nil {
+		return "", err
+	}
+	return dom.ID, nil
+}
+
 // Keys gives the parsed keys to sign with for a From domain. With selectors nil:
 // those whose record was seen, none for a domain that was never added. Otherwise
 // exactly those named ("domain/selector"), in their order; one that does not

@@ -297,6 +297,16 @@ func TestVerifiedIsExactAndShortlyRemembered(t *testing.T) {
 	expect("its child", "mail.acme.com", false, "")
 	expect("its parent", "com", false, "")
 
+	dom, err := h.Store.Get(t.Context(), "acme.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"ACME.com": dom.ID, "mail.acme.com": ""} {
+		if id, err := h.ID(t.Context(), name); err != nil || id != want {
+			t.Errorf("ID(%s) = %q, %v; want %q", name, id, err, want)
+		}
+	}
+
 	// A change by another process is seen after some seconds.
 	other := &Domains{Store: h.Store, Secret: h.Secret, Resolver: h.zone, Now: h.clock.now}
 	set := func(status string) {

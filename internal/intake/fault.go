@@ -40,8 +40,9 @@ type Fault struct {
 // Invalid is a request with faults: all of them, in the order of the members.
 type Invalid struct{ Faults []Fault }
 
-// NotVerified is a From address whose domain must be verified and is not.
-type NotVerified struct{ Domain string }
+// NotVerified is a From address whose domain must be verified and is not. DomainID
+// is empty if the domain was never added.
+type NotVerified struct{ Domain, DomainID string }
 
 // TooLarge is a mail of too many octets, composed. Actual is a lower bound if the
 // attachments alone are too large.

@@ -71,6 +71,8 @@ type Adder interface {
 // Verifier knows the sending domains; *domains.Domains does.
 type Verifier interface {
 	Verified(ctx context.Context, name string) (ok bool, returnPath string, err error)
+	// ID is empty for a domain that was never added.
+	ID(ctx context.Context, name string) (string, error)
 }
 
 // Marker makes reverse-paths; *track.Marks does.
@@ -151,7 +153,11 @@ func (d *Desk) returnPath(ctx context.Context, m *email.Message) (string, error)
 	case err != nil:
 		return "", fmt.Errorf("look up the domain %s: %w", domain, err)
 	case !ok && m.World.Livemode() && d.options.RequireVerified:
-		return "", &NotVerified{Domain: domain}
+		id, err := d.options.Domains.ID(ctx, domain)
+		if err != nil {
+			return "", fmt.Errorf("look up the domain %s: %w", domain, err)
+		}
+		return "", &NotVerified{Domain: domain, DomainID: id}
 	case ok && own != "":
 		return own, nil
 	}

@@ -92,7 +92,8 @@ func TestDomainsAndReturnPaths(t *testing.T) {
 	}{
 		{"verified", "a@acme.com", email.Live, nil, "bounce.postrider.example.net", nil},
 		{"with a host of its own", "a@own.acme.com", email.Live, nil, "bounce.own.acme.com", nil},
-		{"not verified", "a@other.com", email.Live, nil, "", new(intake.NotVerified)},
+		{"not verified", "a@pending.com", email.Live, nil, "", &intake.NotVerified{DomainID: "dom_of_pending.com"}},
+		{"not known", "a@other.com", email.Live, nil, "", new(intake.NotVerified)},
 		{"a sub-domain of a verified one", "a@sub.acme.com", email.Live, nil, "", new(intake.NotVerified)},
 		{"not verified, in the test world", "a@other.com", email.Test, nil, "bounce.postrider.example.net", nil},
 		{"not verified, not required", "a@other.com", email.Live, func(o *intake.Options) { o.RequireVerified = false }, "bounce.postrider.example.net", nil},
@@ -114,8 +115,9 @@ func TestDomainsAndReturnPaths(t *testing.T) {
 				if !errors.Is(err, broken) {
 					t.Errorf("error %v", err)
 				}
-			case !errors.As(err, &notVerified) || notVerified.Domain != strings.TrimPrefix(c.from, "a@"):
-				t.Errorf("error %v", err)
+			case !errors.As(err, &notVerified) || notVerified.Domain != strings.TrimPrefix(c.from, "a@") ||
+				notVerified.DomainID != c.want.(*intake.NotVerified).DomainID:
+				t.Errorf("error %+v", err)
 			}
 		})
 	}
