@@ -68,6 +68,16 @@ func newEngine(o Options) *gin.Engine {
 	}
 	d.keys = newKeyring(d.findKey, o.Now)
 
+	e := newGin()
+	e.Use(d.observe, d.recover)
+	e.NoRoute(d.noRoute)
+	e.NoMethod(d.noMethod)
+	d.routes(e)
+	return e
+}
+
+// newGin is Gin without what it does by itself.
+func newGin() *gin.Engine {
 	if gin.Mode() == gin.DebugMode {
 		gin.SetMode(gin.ReleaseMode) // or Gin prints its routes to standard output
 	}
@@ -79,10 +89,6 @@ func newEngine(o Options) *gin.Engine {
 	if err := e.SetTrustedProxies(nil); err != nil {
 		panic(err) // cannot be: an empty list has no bad entry
 	}
-	e.Use(d.observe, d.recover)
-	e.NoRoute(d.noRoute)
-	e.NoMethod(d.noMethod)
-	d.routes(e)
 	return e
 }
 

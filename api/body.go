@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 
 	"postrider/internal/intake"
@@ -14,10 +15,6 @@ import (
 
 // maxBody is the largest request (api.md 22): a mail of 20 MiB with its base64.
 const maxBody = 28 << 20
-
-// drained is how much of a refused body is read off, so that a client that is still
-// sending comes to see the answer.
-const drained = 32 << 20
 
 // readJSON reads a request's body as one JSON value. Errors: *problem.
 func readJSON(r *http.Request) (*document, error) {
@@ -76,7 +73,6 @@ func requireJSON(h http.Header) error {
 // readBody reads at most maxBody octets. Errors: *problem.
 func readBody(r *http.Request) ([]byte, error) {
 	if r.ContentLength > maxBody {
-		drain(r.Body)
 		return nil, tooLarge(&r.ContentLength)
 	}
 	var b bytes.Buffer
@@ -84,8 +80,10 @@ func readBody(r *http.Request) ([]byte, error) {
 	b.Grow(int(min(max(r.ContentLength, 0), 1<<20)) + bytes.MinRead)
 	n, err := b.ReadFrom(io.LimitReader(r.Body, maxBody+1))
 	if n > maxBody {
-		drain(r.Body)
 		return nil, tooLarge(nil)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, &problem{code: requestTimeout, detail: "The body did not arrive in time. The request may be repeated."}
 	}
 	if err != nil {
 		offset := int(n)
@@ -93,8 +91,6 @@ func readBody(r *http.Request) ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
-
-func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, drained) }
 
 func tooLarge(actual *int64) *problem {
 	limit := int64(maxBody)

@@ -32,6 +32,11 @@ func (d *door) observe(g *gin.Context) {
 	h.Set("Request-Id", id)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	if body := g.Request.Body; body != nil {
+		// In a copy: by the type of the body net/http decides whether to ask for the rest.
+		g.Request = g.Request.WithContext(g.Request.Context())
+		g.Request.Body = &upload{ReadCloser: body}
+	}
 	g.Next()
 	if !d.log.Enabled(g.Request.Context(), slog.LevelDebug) {
 		return

@@ -161,9 +161,15 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	if err := down.rdb.Close(); err != nil {
 		t.Fatal(err)
 	}
+	slow := h.serve(h.door, func(s *http.Server) { s.ReadTimeout = time.Second })
+	elsewhere := h.serve(Misdirected(), nil)
 	for _, s := range slices.Concat(sendScenes(), readScenes(), cancelScenes(), commonScenes()) {
 		where := h
 		switch s.code {
+		case requestTimeout:
+			where = slow
+		case misdirectedRequest:
+			where = elsewhere
 		case internalError:
 			where = wrecked
 		case serviceUnavailable:
@@ -203,6 +209,7 @@ func sendScenes() []scene {
 		strings.Repeat("QUFB", messageLimit/4) + `"}]}`
 	return []scene{
 		{op, "", post(minimal)},
+		{op, requestTimeout, func(h *house) *answer { return h.stall("/v1/messages") }},
 		{op, malformedJSON, post(`{"from"`)},
 		{op, duplicateMember, post(`{"to":"a@b.example","to":"c@d.example"}`)},
 		{op, invalidIdempotencyKey, post(minimal, header("Idempotency-Key", `"open`))},
@@ -234,6 +241,7 @@ func readScenes() []scene {
 		}},
 		{"getOpenAPI", invalidParameter, func(h *house) *answer { return h.get("/v1/openapi.yaml?x=1") }},
 		{"", routeNotFound, func(h *house) *answer { return h.get("/v1/nothing") }},
+		{"", misdirectedRequest, func(h *house) *answer { return h.get("/nothing") }},
 		{"", methodNotAllowed, func(h *house) *answer { return h.do("DELETE", "/v1/messages", nil) }},
 	}
 	for op, suffix := range map[string]string{"getMessage": "", "listMessageEvents": "/events", "listMessageAttempts": "/attempts"} {
@@ -269,6 +277,7 @@ func cancelScenes() []scene {
 			return h.post("/v1/messages/"+id+"/cancel", "{}")
 		}},
 		{op, malformedJSON, post("{")},
+		{op, requestTimeout, func(h *house) *answer { return h.stall(nobody) }},
 		{op, duplicateMember, post(`{"a":1,"a":1}`)},
 		{op, invalidIdempotencyKey, post("", header("Idempotency-Key", ""))},
 		{op, invalidParameter, func(h *house) *answer { return h.post(nobody+"?a=1", "") }},

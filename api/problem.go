@@ -28,10 +28,12 @@ const (
 	notFound              code = "not_found"
 	routeNotFound         code = "route_not_found"
 	methodNotAllowed      code = "method_not_allowed"
+	requestTimeout        code = "request_timeout"
 	messageNotCancelable  code = "message_not_cancelable"
 	contentExpired        code = "content_expired"
 	requestTooLarge       code = "request_too_large"
 	messageTooLarge       code = "message_too_large"
+	misdirectedRequest    code = "misdirected_request"
 	unsupportedMediaType  code = "unsupported_media_type"
 	validationFailed      code = "validation_failed"
 	domainNotVerified     code = "domain_not_verified"
@@ -60,10 +62,12 @@ func problemKinds() map[code]kindOfProblem {
 		notFound:              {http.StatusNotFound, "Not found", false},
 		routeNotFound:         {http.StatusNotFound, "Route not found", false},
 		methodNotAllowed:      {http.StatusMethodNotAllowed, "Method not allowed", false},
+		requestTimeout:        {http.StatusRequestTimeout, "Request timeout", true},
 		messageNotCancelable:  {http.StatusConflict, "Message cannot be canceled", false},
 		contentExpired:        {http.StatusGone, "Content expired", false},
 		requestTooLarge:       {http.StatusRequestEntityTooLarge, "Request too large", false},
 		messageTooLarge:       {http.StatusRequestEntityTooLarge, "Message too large", false},
+		misdirectedRequest:    {http.StatusMisdirectedRequest, "Misdirected request", false},
 		unsupportedMediaType:  {http.StatusUnsupportedMediaType, "Unsupported media type", false},
 		validationFailed:      {http.StatusUnprocessableEntity, "Request validation failed", false},
 		domainNotVerified:     {http.StatusUnprocessableEntity, "Domain not verified", false},
@@ -87,6 +91,7 @@ type problem struct {
 	resource      string
 	messageStatus string
 	domain        string
+	domainID      *text // nil: left out
 	limitBytes    *int64
 	actualBytes   *int64
 }
@@ -119,6 +124,7 @@ type problemBody struct {
 	Resource      string  `json:"resource,omitempty"`
 	MessageStatus string  `json:"message_status,omitempty"`
 	Domain        string  `json:"domain,omitempty"`
+	DomainID      *text   `json:"domain_id,omitempty"`
 	LimitBytes    *int64  `json:"limit_bytes,omitempty"`
 	ActualBytes   *int64  `json:"actual_bytes,omitempty"`
 	Errors        []fault `json:"errors,omitempty"`
@@ -132,7 +138,7 @@ func (p *problem) body(requestID string) problemBody {
 		Type: problemBase + string(p.code), Title: kind.title, Status: kind.status, Detail: p.detail,
 		Instance: "/v1/requests/" + requestID, Code: p.code, RequestID: requestID, Retryable: kind.retryable,
 		Parameter: p.parameter, Header: p.header, Offset: p.offset, RequiredScope: p.requiredScope,
-		Resource: p.resource, MessageStatus: p.messageStatus, Domain: p.domain,
+		Resource: p.resource, MessageStatus: p.messageStatus, Domain: p.domain, DomainID: p.domainID,
 		LimitBytes: p.limitBytes, ActualBytes: p.actualBytes, Errors: p.errors,
 	}
 	if len(b.Errors) > maxErrors {

@@ -34,8 +34,10 @@ func (d *door) refuse(g *gin.Context, err error) {
 	d.writeProblem(g, p)
 }
 
-// writeProblem sends a problem with the header fields that belong to its status.
+// writeProblem sends a problem with the header fields that belong to its status, once
+// the client has had its say.
 func (d *door) writeProblem(g *gin.Context, p *problem) {
+	drain(g, drainedBytes, drainedFor)
 	body := p.body(g.GetString(requestIDField))
 	h := g.Writer.Header()
 	switch body.Status {
@@ -63,9 +65,9 @@ func problemFor(err error) *problem {
 	case errors.As(err, &invalid):
 		return invalidBody(faultsOf(invalid.Faults))
 	case errors.As(err, &notVerified):
-		detail := "The domain of the From address is not verified."
+		detail, id := "The domain of the From address is not verified.", text(notVerified.DomainID)
 		return &problem{
-			code: domainNotVerified, detail: detail, domain: notVerified.Domain,
+			code: domainNotVerified, detail: detail, domain: notVerified.Domain, domainID: &id,
 			errors: []fault{{Pointer: "#/from", Code: string(domainNotVerified), Detail: "is at a domain that is not verified"}},
 		}
 	case errors.As(err, &tooLarge):
@@ -124,8 +126,26 @@ func refusalsOfRedis() []string {
 	}
 }
 
+// Misdirected answers requests that are meant for another host (RFC 9110 15.5.20):
+// for whoever checks the Host header in front of the door.
+func Misdirected() http.Handler {
+	d := &door{log: slog.New(slog.DiscardHandler)}
+	e := newGin()
+	e.Use(d.observe)
+	e.NoRoute(func(g *gin.Context) {
+		d.writeProblem(g, &problem{code: misdirectedRequest, detail: "The Host header names a host that this server does not answer for."})
+	})
+	return e
+}
+
 // noRoute answers what is no route of ours, or hands it to the fallback.
 func (d *door) noRoute(g *gin.Context) {
+	// RFC 9110 9.3.7: asked of the server as a whole, it is a ping.
+	if g.Request.Method == http.MethodOptions && g.Request.URL.Path == "*" {
+		g.Status(http.StatusNoContent)
+		g.Writer.WriteHeaderNow()
+		return
+	}
 	if d.fallback != nil && !ofAPI(g.Request.URL.Path) {
 		g.Writer.Header().Del("Cache-Control") // the fallback's own matter
 		g.Status(http.StatusOK)
