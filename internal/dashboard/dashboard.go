@@ -8,7 +8,7 @@
 // forms or network (CSP Level 3, RFC 2392 for cid: images).
 //
 //	pages := dashboard.New(dashboard.Options{Store: st, Inbox: box.Inbox, World: email.Test})
-//	http.Serve(l, dashboard.LocalOnly(pages))
+//	http.Serve(l, dashboard.LocalOnly(pages, api.Misdirected()))
 package dashboard
 
 import (
@@ -18,6 +18,8 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"path"
+	"strings"
 	"time"
 
 	"postrider/internal/email"
@@ -73,7 +75,26 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /ui/style.css", d.asset("style.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /ui/icon.svg", d.asset("icon.svg", "image/svg+xml"))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { d.problem(w, r, store.ErrNotFound) })
-	return guarded(mux)
+	return guarded(d.readable(mux))
+}
+
+// readable lets through what can be a page: all of them are read by GET, and a path
+// that is not clean is none of ours (ServeMux would redirect it to what may be).
+func (d *dashboard) readable(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch clean := path.Clean(r.URL.Path); {
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			// RFC 9110 15.5.6.
+			w.Header().Set("Allow", "GET, HEAD")
+			d.render(w, http.StatusMethodNotAllowed, "problem.html", problemPage{
+				frame: d.frame(r, "Not allowed"), Heading: "Pages are only read", Text: "Mail is sent to POST /messages.",
+			})
+		case r.URL.Path != clean && r.URL.Path != strings.TrimSuffix(clean, "/")+"/":
+			d.problem(w, r, store.ErrNotFound)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
 // pagePolicy lets a page load its style and icon and frame a preview, and nothing

@@ -50,6 +50,14 @@ func octets(n int64) string {
 	return fmt.Sprintf("%.1f MB", float64(n)/1000_000)
 }
 
+// subject is a subject that can be seen; empty if it has nothing to see.
+func subject(s string) string {
+	if strings.TrimFunc(s, email.IsBlank) == "" {
+		return ""
+	}
+	return s
+}
+
 // address writes a mailbox for people.
 func address(a email.Address) string {
 	if a.Name == "" {

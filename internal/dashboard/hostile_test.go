@@ -110,7 +110,7 @@ func TestPreviewSourceAndFiles(t *testing.T) {
 	w.deliver("Message-ID: " + m.MessageID + "\r\n" + inlineMail)
 	const raw = "sandbox; default-src 'none'; frame-ancestors 'none'"
 	tests := []struct{ name, path, contentType, disposition, policy, contains string }{
-		{"preview", "/html", "text/html; charset=utf-8", "", "sandbox; default-src 'none'; img-src data: cid:; style-src 'unsafe-inline';", `<img src="data:image/png;base64,AAEC"><img src=cid:evil>`},
+		{"preview", "/html", "text/html; charset=utf-8", "", "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: cid:; style-src 'unsafe-inline';", `<img src="data:image/png;base64,AAEC"><img src=cid:evil>`},
 		{"source", "/source", "text/plain; charset=utf-8", "", raw, "Content-Type: multipart/related; boundary=b\r\n"},
 		{"saved source", "/source?download", "application/octet-stream", "attachment; filename=" + m.ID + ".eml", raw, "<script>"},
 		{"image", "/files/0", "application/octet-stream", "attachment; filename=file-1", raw, "\x00\x01\x02"},
@@ -137,7 +137,7 @@ func TestPreviewSourceAndFiles(t *testing.T) {
 		})
 	}
 	page := body(t, w.get("/ui/messages/"+m.ID), http.StatusOK)
-	if !strings.Contains(page, `<iframe sandbox title="The mail as HTML" src="/ui/messages/`+m.ID+`/html">`) {
+	if !strings.Contains(page, `<iframe sandbox="allow-popups allow-popups-to-escape-sandbox" title="The mail as HTML" src="/ui/messages/`+m.ID+`/html">`) {
 		t.Error("the preview is not in a sandboxed frame")
 	}
 }

@@ -104,8 +104,9 @@ func (d *dashboard) get(ctx context.Context, id string) (*email.Message, error) 
 }
 
 // previewPolicy gives foreign HTML an origin of its own without scripts, forms,
-// plug-ins or network; only our pages may frame it.
-const previewPolicy = "sandbox; default-src 'none'; img-src data: cid:; style-src 'unsafe-inline'; " +
+// plug-ins or network; only our pages may frame it. Its links open in tabs of their
+// own, which are out of the sandbox, as those of a mail program are.
+const previewPolicy = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: cid:; style-src 'unsafe-inline'; " +
 	"form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 
 func (d *dashboard) preview(w http.ResponseWriter, r *http.Request) {
@@ -120,7 +121,7 @@ func (d *dashboard) preview(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Security-Policy", previewPolicy)
 	w.Header().Set("X-DNS-Prefetch-Control", "off")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write([]byte(inlined(l.HTML, l.Files, maxInline)))
+	_, _ = w.Write([]byte(inlined(outward(l.HTML), l.Files, maxInline)))
 }
 
 // RFC 2392 2: a cid URL is "cid:" and the percent-encoded content id.

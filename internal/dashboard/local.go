@@ -6,23 +6,19 @@ import (
 	"strings"
 )
 
-// LocalOnly refuses requests that do not name this machine in their Host header
-// (localhost, 127.0.0.0/8 or [::1], any port) with 403.
+// LocalOnly hands requests that do not name this machine in their Host header
+// (localhost, 127.0.0.0/8 or [::1], any port) to another handler, which refuses them.
 //
 // A foreign web page can point a name of its own at 127.0.0.1 and would then
 // share an origin with what listens here (DNS rebinding); the Host header gives
 // it away.
-func LocalOnly(h http.Handler) http.Handler {
+func LocalOnly(h, refusal http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if localHost(r.Host) {
 			h.ServeHTTP(w, r)
 			return
 		}
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.WriteHeader(http.StatusForbidden)
-		_, _ = w.Write([]byte("Refused: this server answers only to localhost, 127.0.0.1 and [::1], and the request's Host header names another host. " +
-			"This protects it from foreign web pages (DNS rebinding).\n"))
+		refusal.ServeHTTP(w, r)
 	})
 }
 

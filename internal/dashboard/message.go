@@ -27,6 +27,9 @@ type messagePage struct {
 	Recipients []recipient
 	Letter     *letter
 	Files      []fileView
+	Received   bool // by some host
+	Kept       int  // mails in the inbox, at most
+	KeptBytes  int64
 	Timeline   []entry
 }
 
@@ -69,7 +72,7 @@ func (d *dashboard) message(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	} else {
-		page.Status, page.Subject, page.From = "caught", page.Letter.Heading.Subject, page.Letter.Heading.From
+		page.Status, page.Subject, page.From = "caught", subject(page.Letter.Heading.Subject), page.Letter.Heading.From
 	}
 	if page.Letter != nil {
 		for n, f := range page.Letter.Files {
@@ -93,9 +96,11 @@ func (d *dashboard) fate(ctx context.Context, page *messagePage) error {
 	if err != nil {
 		return err
 	}
-	page.Subject, page.From, page.Status = m.Subject, address(m.From), m.Status()
+	page.Subject, page.From, page.Status = subject(m.Subject), address(m.From), m.Status()
 	page.Timeline = timeline(m, events, attempts)
+	page.Kept, page.KeptBytes = d.Inbox.Bounds()
 	for _, r := range m.Recipients {
+		page.Received = page.Received || !r.State.DeliveredAt.IsZero()
 		line := recipient{
 			Address: address(r.Address), Type: r.Type, State: r.State, Attempts: r.State.Attempts,
 			Reason: label(email.Status(r.State.Reason)), Reply: replyLine(r.State.LastReply),

@@ -110,7 +110,7 @@ func front(o Options) func(*app.App, http.Handler) http.Handler {
 				return
 			}
 			apiHandler.ServeHTTP(w, r)
-		}))
+		}), api.Misdirected())
 	}
 }
 

@@ -71,6 +71,9 @@ type Inbox struct {
 
 func newInbox(mails, octets int) *Inbox { return &Inbox{maxMails: mails, maxBytes: octets} }
 
+// Bounds are how many mails the inbox keeps at most, and how many octets of them.
+func (i *Inbox) Bounds() (mails int, octets int64) { return i.maxMails, int64(i.maxBytes) }
+
 // List returns up to limit mails, newest first.
 func (i *Inbox) List(limit int) []*Mail {
 	i.mu.RLock()
