@@ -33,7 +33,7 @@ func TestSchemaAndServiceAgree(t *testing.T) {
 		`"subject":` + rep("é", 998): true, `"subject":` + rep("é", 999): false,
 		field("X-A", text("a\tb")): true, field("X-A", text("a\vb")): false, field("X-A", text("\u202ea")): true, field("X-A", text("")): false,
 		field("X-A", text(" \t ")): false, field("X-A", text("\t a ")): true, field("X-A", rep("a", 8192)): true, field("X-A", rep("a", 8193)): false,
-		field(strings.Repeat("X", 76), `"a"`): true,
+		field(strings.Repeat("X", 76), `"a"`):                       true,
 		from(`{"email":"a@acme.com","name":` + rep("名", 320) + `}`): true, from(`{"email":"a@acme.com","name":` + rep("n", 321) + `}`): false,
 		from(`{"email":"a@acme.com","name":"a\tb"}`): false, from(`{"email":"a@acme.com","name":"a\u202eb"}`): false,
 		from(`{"email":"a@acme.com","name":"a\u0001b"}`): false, from(`"A\u2069 <a@acme.com>"`): false, from(`"A\tB <a@acme.com>"`): false,
