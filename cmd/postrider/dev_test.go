@@ -165,8 +165,8 @@ func TestDevRefusesOtherHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	response.Body.Close()
-	if response.StatusCode != http.StatusForbidden {
-		t.Errorf("status %d for another Host, want 403", response.StatusCode)
+	if response.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("status %d for another Host, want 421", response.StatusCode)
 	}
 }
 
