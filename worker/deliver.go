@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -26,6 +25,7 @@ type delivery struct {
 	content *email.Content
 	to      []int // recipients that are not final
 	begun   time.Time
+	late    bool // its end is still offered to the store, see later
 }
 
 // Deliver is the queue's handler: one attempt at one envelope. It returns nil
@@ -45,7 +45,7 @@ func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
 	}
 	d := w.delivery(job, start)
 	w.running.add(d.claim)
-	defer w.running.remove(d.claim)
+	defer d.leave()
 	if !d.w.o.Now().Before(d.expires()) {
 		return d.expire(ctx)
 	}
@@ -170,40 +170,6 @@ func (d *delivery) release(ctx context.Context, at time.Time) error {
 	return d.giveBack(ctx, func(ctx context.Context) (*store.Concluded, error) {
 		return d.w.o.Store.Messages.Release(ctx, d.claim, at, d.w.o.Now())
 	})
-}
-
-func (d *delivery) giveBack(ctx context.Context, do func(context.Context) (*store.Concluded, error)) error {
-	done, err := d.w.insist(ctx, do)
-	switch {
-	case errors.Is(err, store.ErrLostFence):
-		d.w.o.Log.Warn("outcome not written: another holds the envelope", "message", d.m.ID, "envelope", d.job.Envelope)
-		return nil
-	case err != nil:
-		return err
-	}
-	d.w.wake(ctx, class(d.m), d.job, done)
-	return nil
-}
-
-// insist tells the store what happened until it listens, for a bounded time. It
-// does not end with ctx: the fence keeps a late word harmless, and the outcome of a
-// transaction is not to be had again.
-func (w *Worker) insist(ctx context.Context, do func(context.Context) (*store.Concluded, error)) (*store.Concluded, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.o.Insist)
-	defer cancel()
-	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		done, err := do(ctx)
-		if err == nil || errors.Is(err, store.ErrLostFence) {
-			return done, err
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, err
-		}
-	}
 }
 
 // log writes the attempt's one line: ids, provider and counts, no addresses.

@@ -18,9 +18,6 @@ const (
 	sweepBatch, sweepBatches = 200, 100
 	// orphanAge is how old an attempt of our own must be that we know nothing of.
 	orphanAge = 30 * time.Second
-	// attemptLimit is longer than any attempt lives (a session of 30 min, its plan,
-	// line and conclusion): beyond it not even a living worker has it any more.
-	attemptLimit = 45 * time.Minute
 )
 
 // sweep looks once at every entry that is due, in every shard of both worlds that

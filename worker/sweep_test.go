@@ -240,36 +240,6 @@ func TestSweeperWorksOffABacklog(t *testing.T) {
 	}
 }
 
-// An attempt that ended while Redis was away is written down when it is back.
-func TestConcludeInsists(t *testing.T) {
-	w := New(Options{Insist: 5 * time.Second})
-	n := 0
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // it does not end with its context
-	done, err := w.insist(ctx, func(ctx context.Context) (*store.Concluded, error) {
-		if n++; n < 4 {
-			return nil, errors.New("redis is away")
-		}
-		return &store.Concluded{Done: true}, ctx.Err()
-	})
-	if err != nil || !done.Done || n != 4 {
-		t.Errorf("%v, %v after %d tries", done, err, n)
-	}
-	n = 0
-	if _, err := w.insist(t.Context(), func(context.Context) (*store.Concluded, error) {
-		n++
-		return nil, store.ErrLostFence
-	}); !errors.Is(err, store.ErrLostFence) || n != 1 {
-		t.Errorf("a lost fence was tried %d times: %v", n, err)
-	}
-	w.o.Insist = 50 * time.Millisecond
-	if _, err := w.insist(t.Context(), func(context.Context) (*store.Concluded, error) {
-		return nil, errors.New("redis is away")
-	}); err == nil {
-		t.Error("insisted for ever")
-	}
-}
-
 func TestRunBeatsAndStops(t *testing.T) {
 	r := newRig(t, redistest.Server(t)) // one whose connections are no goroutines of ours
 	r.o.SweepEvery, r.o.ForgetEvery = 10*time.Millisecond, 10*time.Millisecond

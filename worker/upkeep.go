@@ -37,6 +37,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	<-ctx.Done()
 	working.Wait()
 	w.drain(beat)
+	w.end()
 	flush, cancel := context.WithTimeout(beat, flushLimit)
 	defer cancel()
 	w.alarms.flush(flush)

@@ -65,7 +65,7 @@ type Options struct {
 	BeatEvery   time.Duration // 5 s, the heartbeat lives 4 times as long
 	ForgetEvery time.Duration // 1 min
 	Patience    time.Duration // 1 s: how long a delivery stands in a provider's line
-	Insist      time.Duration // 1 min: how long an outcome is offered to a store that is away
+	Insist      time.Duration // 1 min: how long a handler waits for a store that is away to take its outcome
 }
 
 func (o Options) withDefaults() Options {
@@ -98,11 +98,15 @@ type Worker struct {
 	o       Options
 	running *running
 	alarms  *alarms
+	over    context.Context // ends with the last heartbeat of Run
+	end     context.CancelFunc
 }
 
 // New makes a Worker. It does nothing before Deliver or Run.
 func New(o Options) *Worker {
-	return &Worker{o: o.withDefaults(), running: newRunning(), alarms: newAlarms()}
+	w := &Worker{o: o.withDefaults(), running: newRunning(), alarms: newAlarms()}
+	w.over, w.end = context.WithCancel(context.Background())
+	return w
 }
 
 const (
