@@ -12,9 +12,6 @@ import (
 	"postrider/smtpclient"
 )
 
-// planLimit bounds the DNS work before an attempt.
-const planLimit = time.Minute
-
 // delivery is one job that holds the fence of its envelope.
 type delivery struct {
 	w       *Worker
@@ -49,9 +46,12 @@ func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
 	if !d.w.o.Now().Before(d.expires()) {
 		return d.expire(ctx)
 	}
-	plan, err := d.plan(ctx)
-	if err != nil {
+	plan, later, err := d.plan(ctx)
+	switch {
+	case err != nil:
 		return d.unplanned(ctx, err)
+	case !later.IsZero():
+		return d.release(ctx, later)
 	}
 	slot, later := w.o.Shaper.Wait(ctx, plan.Provider, class(d.m), w.o.Patience)
 	if slot == nil {
@@ -94,16 +94,6 @@ func (w *Worker) postpone(ctx context.Context, job queue.Delivery, m *email.Mess
 	}
 	w.wake(ctx, entry.Class, job, &store.Concluded{Generation: generation, NextAt: entry.State.NextAt})
 	return nil
-}
-
-func (d *delivery) plan(ctx context.Context) (smtpclient.Plan, error) {
-	ctx, cancel := context.WithTimeout(ctx, planLimit)
-	defer cancel()
-	plan, err := d.w.o.Router.Plan(ctx, d.m, d.job.Envelope)
-	if plan.Provider == "" {
-		plan.Provider = d.env.Domain
-	}
-	return plan, err
 }
 
 // attempt sends once and writes down what came of it.

@@ -57,6 +57,10 @@ type Options struct {
 	Signer   Signer
 	Sender   Sender
 	Shaper   *shape.Shaper
+	// Planning gives the slots for the DNS work, by recipient domain, apart from
+	// the providers' in Shaper: its Total is the part of the process that this may
+	// hold. Nil: 25.
+	Planning *shape.Shaper
 	Schedule Schedule
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -86,6 +90,9 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Planning == nil {
+		o.Planning = shape.New(shape.Options{Total: 25})
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -100,11 +107,13 @@ type Worker struct {
 	alarms  *alarms
 	over    context.Context // ends with the last heartbeat of Run
 	end     context.CancelFunc
+
+	answering *answering
 }
 
 // New makes a Worker. It does nothing before Deliver or Run.
 func New(o Options) *Worker {
-	w := &Worker{o: o.withDefaults(), running: newRunning(), alarms: newAlarms()}
+	w := &Worker{o: o.withDefaults(), running: newRunning(), alarms: newAlarms(), answering: newAnswering()}
 	w.over, w.end = context.WithCancel(context.Background())
 	return w
 }
