@@ -29,6 +29,14 @@ type delivery struct {
 // whatever came of the mail, and an error only if the store could not be asked or
 // told; then nothing is lost, and the queue or the sweeper comes back.
 func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
+	err := w.deliver(ctx, job)
+	if err != nil {
+		w.orphans.add(job)
+	}
+	return err
+}
+
+func (w *Worker) deliver(ctx context.Context, job queue.Delivery) error {
 	start, err := w.o.Store.Messages.Begin(ctx, job.World, job.Message, job.Envelope, job.Generation, w.o.ID, w.o.Now())
 	if err != nil {
 		return err

@@ -286,11 +286,10 @@ func TestLostFenceInFlight(t *testing.T) {
 		t.Run(when, func(t *testing.T) {
 			each(t, func(t *testing.T, r *rig) {
 				m := r.accept(draft("a@b.test"))
-				steal := func(ctx context.Context) {
-					r.skip(attemptLimit + time.Minute)
-					if err := r.sweep(ctx); err != nil {
-						t.Error(err)
-					}
+				thief := r.another("w2") // takes us for dead: our heart does not beat
+				steal := func(context.Context) {
+					r.skip(time.Minute)
+					r.sweepAs(thief)
 				}
 				a := act{before: steal}
 				if when == "after the mark" {

@@ -45,6 +45,7 @@ func (d *delivery) ended(ctx context.Context, done *store.Concluded, err error) 
 	case errors.Is(err, store.ErrLostFence):
 		d.w.o.Log.Warn("outcome not written: another holds the envelope", "message", d.m.ID, "envelope", d.job.Envelope)
 	case err != nil:
+		d.w.orphans.add(d.job)
 		d.w.o.Log.Error("outcome not written", "message", d.m.ID, "envelope", d.job.Envelope, "error", printable(err.Error(), maxReply))
 	default:
 		d.w.wake(ctx, class(d.m), d.job, done)

@@ -24,7 +24,7 @@ const (
 // no other worker holds.
 func (w *Worker) sweep(ctx context.Context) error {
 	s := &sweeper{w: w, alive: make(map[string]bool)}
-	var errs []error
+	errs := []error{s.own(ctx)}
 	for _, world := range []email.World{email.Live, email.Test} {
 		for shard := range w.o.Store.Messages.Shards() {
 			if err := s.shard(ctx, world, uint8(shard)); err != nil {
@@ -44,8 +44,34 @@ type sweeper struct {
 	alive map[string]bool
 }
 
+// own looks at what this process left behind, whoever sweeps the shard: jobs whose
+// Begin or end was lost between us and the store.
+func (s *sweeper) own(ctx context.Context) error {
+	var errs []error
+	for _, job := range s.w.orphans.list() {
+		e, err := s.w.o.Store.Messages.Entry(ctx, job.World, job.Message, job.Envelope)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("look at %s envelope %d: %w", job.Message, job.Envelope, err))
+			continue
+		}
+		if e.State.Worker == s.w.o.ID && s.w.o.Now().Sub(e.State.BegunAt) < orphanAge {
+			continue // too young to tell from a Begin on its way
+		}
+		if e.State.Worker == s.w.o.ID {
+			if err := s.look(ctx, e); err != nil {
+				errs = append(errs, fmt.Errorf("look at %s envelope %d: %w", job.Message, job.Envelope, err))
+				continue
+			}
+		}
+		s.w.orphans.remove(job)
+	}
+	return errors.Join(errs...)
+}
+
 func (s *sweeper) shard(ctx context.Context, world email.World, shard uint8) error {
 	lease := fmt.Sprintf("sweep:%s:%d", world, shard)
+	// Not kept past the pass: another may be needed before it would run out.
+	defer func() { _ = s.w.o.Store.Leases.Drop(context.WithoutCancel(ctx), lease, s.w.o.ID) }()
 	var errs []error
 	for range sweepBatches {
 		// One holder for each batch: what another does in parallel is fenced, but wasted.
@@ -132,15 +158,15 @@ func (s *sweeper) waiting(ctx context.Context, e store.Entry) error {
 	return s.w.o.Queue.Add(ctx, e.Class, job, at)
 }
 
-// dead reports whether the worker that holds an attempt will never end it.
+// dead reports whether the worker that holds an attempt will never end it. How old
+// the attempt is says nothing: clocks step, and each worker sees to its own.
 func (s *sweeper) dead(ctx context.Context, e store.Entry) (bool, error) {
-	age := s.w.o.Now().Sub(e.State.BegunAt)
-	switch {
-	case age > attemptLimit:
-		return true, nil
-	case e.State.Worker == s.w.o.ID:
+	if e.State.Worker == s.w.o.ID {
 		// Ours, but not running: its Begin or its end was lost between us and the store.
-		return age > orphanAge && !s.w.running.has(claimOf(e)), nil
+		return !s.w.running.has(claimOf(e)) && s.w.o.Now().Sub(e.State.BegunAt) >= orphanAge, nil
+	}
+	if !s.w.pulse.steady(s.w.o.Now()) {
+		return false, nil // after an outage all heartbeats are gone, and ours came back first
 	}
 	alive, known := s.alive[e.State.Worker]
 	if !known {

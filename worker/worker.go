@@ -104,6 +104,8 @@ func (o Options) withDefaults() Options {
 type Worker struct {
 	o       Options
 	running *running
+	orphans *orphans
+	pulse   *pulse
 	alarms  *alarms
 	over    context.Context // ends with the last heartbeat of Run
 	end     context.CancelFunc
@@ -113,7 +115,11 @@ type Worker struct {
 
 // New makes a Worker. It does nothing before Deliver or Run.
 func New(o Options) *Worker {
-	w := &Worker{o: o.withDefaults(), running: newRunning(), alarms: newAlarms(), answering: newAnswering()}
+	o = o.withDefaults()
+	w := &Worker{
+		o: o, running: newRunning(), orphans: newOrphans(), alarms: newAlarms(),
+		pulse: &pulse{life: beatLives * o.BeatEvery}, answering: newAnswering(),
+	}
 	w.over, w.end = context.WithCancel(context.Background())
 	return w
 }
