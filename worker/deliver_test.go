@@ -290,6 +290,8 @@ func TestLostFenceInFlight(t *testing.T) {
 				steal := func(context.Context) {
 					r.skip(time.Minute)
 					r.sweepAs(thief)
+					r.skip(time.Minute)
+					r.begun(r.get(m), "w2") // and the next attempt is on its way
 				}
 				a := act{before: steal}
 				if when == "after the mark" {
@@ -297,7 +299,7 @@ func TestLostFenceInFlight(t *testing.T) {
 				}
 				r.sender.acts = []act{a, {dot: fault("dot", 554, "", "no")}}
 				m = r.deliver(m)
-				if m.Recipients[0].State.Status == email.Delivered || m.Envelopes[0].State.Phase != email.Waiting {
+				if m.Recipients[0].State.Status == email.Delivered || m.Envelopes[0].State.Phase != email.InFlight {
 					t.Errorf("the loser wrote: %s, %s", statuses(m), m.Envelopes[0].State.Phase)
 				}
 			})

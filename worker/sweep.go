@@ -183,11 +183,18 @@ func claimOf(e store.Entry) store.Claim {
 	return store.Claim{World: e.World, Message: e.Message, Envelope: e.Envelope, Fence: e.State.Fence}
 }
 
+// repairOf is the claim by which the sweeper ends an attempt in its worker's place.
+func repairOf(e store.Entry) store.Claim {
+	c := claimOf(e)
+	c.Repair = true
+	return c
+}
+
 // repair gives an envelope back whose attempt never came to its mark: nothing of
 // it can have been accepted.
 func (s *sweeper) repair(ctx context.Context, e store.Entry) error {
 	now := s.w.o.Now()
-	done, err := s.w.o.Store.Messages.Release(ctx, claimOf(e), now, now)
+	done, err := s.w.o.Store.Messages.Release(ctx, repairOf(e), now, now)
 	if err != nil {
 		return err
 	}
@@ -215,7 +222,7 @@ func (s *sweeper) repairMarked(ctx context.Context, e store.Entry) error {
 	}
 	v := t.orphaned(e.State.Marked, a.Error)
 	a.Outcomes = v.outcomes
-	done, err := s.w.o.Store.Messages.Conclude(ctx, claimOf(e), a, v.nextAt, now)
+	done, err := s.w.o.Store.Messages.Conclude(ctx, repairOf(e), a, v.nextAt, now)
 	if err != nil {
 		return err
 	}

@@ -172,10 +172,12 @@ func TestSweeperRepairsTheDead(t *testing.T) {
 				if c.tries == 1 && (!strings.Contains(list[0].Error, "worker died") || len(list[0].Outcomes) != len(c.marked) || !list[0].Outcomes[0].Unknown || list[0].Worker != c.worker) {
 					t.Errorf("%+v", list[0])
 				}
-				late := &email.Attempt{StartedAt: r.now(), Outcomes: []email.Outcome{{Status: email.Bounced}, {Recipient: 1, Status: email.Bounced}}}
-				_, _ = r.store.Messages.Conclude(t.Context(), claim, late, r.now(), r.now())
+				late := &email.Attempt{StartedAt: r.now(), Outcomes: []email.Outcome{{Status: email.Deferred}, {Recipient: 1, Status: email.Deferred}}}
+				if _, err := r.store.Messages.Conclude(t.Context(), claim, late, r.now(), r.now()); !errors.Is(err, store.ErrLostFence) {
+					t.Errorf("the dead one could still write: %v", err)
+				}
 				if got := statuses(r.get(m)); got != c.want {
-					t.Errorf("the dead one could still write: %s", got)
+					t.Errorf("the dead one wrote: %s", got)
 				}
 				r.until(m, "queued again", func(*email.Message) bool { return r.jobState(m) != queue.Absent })
 				if m = r.deliver(m); statuses(m) != "delivered delivered" {
@@ -184,6 +186,26 @@ func TestSweeperRepairsTheDead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A worker that was taken for dead, and then hears what the server said, is
+// believed: the mail does not go out again.
+func TestTheLivingCorrectTheSweeper(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		w2 := r.another("w2") // whose heartbeats do not arrive
+		m := r.accept(draft("a@b.test"))
+		r.sender.acts = []act{{after: func(context.Context) { r.pass() }}}
+		if err := w2.Deliver(t.Context(), r.job(m, 0)); err != nil {
+			t.Fatal(err)
+		}
+		m = r.get(m)
+		if s := m.Recipients[0].State; s.Status != email.Delivered || s.Attempts != 1 || m.CompletedAt.IsZero() {
+			t.Errorf("ended %s: %+v", statuses(m), s)
+		}
+		if list := r.attempts(m); len(list) != 2 || !list[0].Outcomes[0].Unknown || list[1].Host == "" || list[1].Number != 1 {
+			t.Errorf("%+v", list)
+		}
+	})
 }
 
 func TestTheFourthDeathIsTheEnd(t *testing.T) {
