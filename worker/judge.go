@@ -109,7 +109,9 @@ type wait struct {
 
 // merge finds one wait for all. An unknown outcome is the most careful; rate and
 // reputation concern the whole envelope; a full mailbox only itself, so that it is
-// waited for only where nobody else waits.
+// waited for only where nobody else waits. That is a choice: beside others a full
+// mailbox is tried more often than once an hour, which costs it one RCPT each time,
+// and the envelope keeps its one time (POSTRIDER_ENVELOPE=recipient parts them).
 func merge(waits []wait) (pace bounce.Pace, unknowns int, soon bool) {
 	soon, pace = true, bounce.Full
 	for _, w := range waits {

@@ -50,13 +50,13 @@ type Sender interface {
 // Options are what a Worker works with. Store, Queue, Router, Signer, Sender and
 // Shaper are needed; zero members of the rest take the defaults.
 type Options struct {
-	ID       string // of this worker process, in fences and heartbeats; never used again by another
-	Store    *store.Store
-	Queue    *queue.Client
-	Router   Router
-	Signer   Signer
-	Sender   Sender
-	Shaper   *shape.Shaper
+	ID     string // of this worker process, in fences and heartbeats; never used again by another
+	Store  *store.Store
+	Queue  *queue.Client
+	Router Router
+	Signer Signer
+	Sender Sender
+	Shaper *shape.Shaper
 	// Planning gives the slots for the DNS work, by recipient domain, apart from
 	// the providers' in Shaper: its Total is the part of the process that this may
 	// hold. Nil: 25.
