@@ -127,7 +127,7 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, queued.Close)
-	a.Store = store.New(own, store.Options{})
+	a.Store = store.New(own, store.Options{Log: a.options.Log})
 	a.Queue = queue.NewClient(queued)
 	a.server = queue.NewServer(queued, queue.ServerOptions{
 		Class: queue.Default, Concurrency: a.options.Config.Concurrency, Log: a.options.Log,

@@ -14,7 +14,7 @@ const (
 	minKept     = 5 * time.Second
 	firstFault  = 30 * time.Second
 	maxFault    = 5 * time.Minute // RFC 2308 7.1, 7.2
-	evictLook   = 16 // entries looked at to make room for one
+	evictLook   = 16              // entries looked at to make room for one
 )
 
 // cache keeps answers, positive and negative, and failures, for a bounded time and

@@ -35,7 +35,7 @@ type ClientOptions struct {
 	// instead of asking again: 30 s, and twice as long each time that it repeats, up
 	// to 5 min. Negative: not at all.
 	FailureTTL time.Duration
-	Now    func() time.Time // the clock of the cache, for tests
+	Now        func() time.Time // the clock of the cache, for tests
 }
 
 // Client asks recursive resolvers over UDP, then TCP when truncated; it caches
