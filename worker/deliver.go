@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,9 +11,6 @@ import (
 	"postrider/internal/store"
 	"postrider/smtpclient"
 )
-
-// planLimit bounds the DNS work before an attempt.
-const planLimit = time.Minute
 
 // delivery is one job that holds the fence of its envelope.
 type delivery struct {
@@ -26,12 +22,21 @@ type delivery struct {
 	content *email.Content
 	to      []int // recipients that are not final
 	begun   time.Time
+	late    bool // its end is still offered to the store, see later
 }
 
 // Deliver is the queue's handler: one attempt at one envelope. It returns nil
 // whatever came of the mail, and an error only if the store could not be asked or
 // told; then nothing is lost, and the queue or the sweeper comes back.
 func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
+	err := w.deliver(ctx, job)
+	if err != nil {
+		w.orphans.add(job)
+	}
+	return err
+}
+
+func (w *Worker) deliver(ctx context.Context, job queue.Delivery) error {
 	start, err := w.o.Store.Messages.Begin(ctx, job.World, job.Message, job.Envelope, job.Generation, w.o.ID, w.o.Now())
 	if err != nil {
 		return err
@@ -45,13 +50,16 @@ func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
 	}
 	d := w.delivery(job, start)
 	w.running.add(d.claim)
-	defer w.running.remove(d.claim)
+	defer d.leave()
 	if !d.w.o.Now().Before(d.expires()) {
 		return d.expire(ctx)
 	}
-	plan, err := d.plan(ctx)
-	if err != nil {
+	plan, later, err := d.plan(ctx)
+	switch {
+	case err != nil:
 		return d.unplanned(ctx, err)
+	case !later.IsZero():
+		return d.release(ctx, later)
 	}
 	slot, later := w.o.Shaper.Wait(ctx, plan.Provider, class(d.m), w.o.Patience)
 	if slot == nil {
@@ -94,16 +102,6 @@ func (w *Worker) postpone(ctx context.Context, job queue.Delivery, m *email.Mess
 	}
 	w.wake(ctx, entry.Class, job, &store.Concluded{Generation: generation, NextAt: entry.State.NextAt})
 	return nil
-}
-
-func (d *delivery) plan(ctx context.Context) (smtpclient.Plan, error) {
-	ctx, cancel := context.WithTimeout(ctx, planLimit)
-	defer cancel()
-	plan, err := d.w.o.Router.Plan(ctx, d.m, d.job.Envelope)
-	if plan.Provider == "" {
-		plan.Provider = d.env.Domain
-	}
-	return plan, err
 }
 
 // attempt sends once and writes down what came of it.
@@ -170,40 +168,6 @@ func (d *delivery) release(ctx context.Context, at time.Time) error {
 	return d.giveBack(ctx, func(ctx context.Context) (*store.Concluded, error) {
 		return d.w.o.Store.Messages.Release(ctx, d.claim, at, d.w.o.Now())
 	})
-}
-
-func (d *delivery) giveBack(ctx context.Context, do func(context.Context) (*store.Concluded, error)) error {
-	done, err := d.w.insist(ctx, do)
-	switch {
-	case errors.Is(err, store.ErrLostFence):
-		d.w.o.Log.Warn("outcome not written: another holds the envelope", "message", d.m.ID, "envelope", d.job.Envelope)
-		return nil
-	case err != nil:
-		return err
-	}
-	d.w.wake(ctx, class(d.m), d.job, done)
-	return nil
-}
-
-// insist tells the store what happened until it listens, for a bounded time. It
-// does not end with ctx: the fence keeps a late word harmless, and the outcome of a
-// transaction is not to be had again.
-func (w *Worker) insist(ctx context.Context, do func(context.Context) (*store.Concluded, error)) (*store.Concluded, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.o.Insist)
-	defer cancel()
-	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
-		done, err := do(ctx)
-		if err == nil || errors.Is(err, store.ErrLostFence) {
-			return done, err
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, err
-		}
-	}
 }
 
 // log writes the attempt's one line: ids, provider and counts, no addresses.

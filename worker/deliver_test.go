@@ -178,6 +178,31 @@ func TestPlanErrors(t *testing.T) {
 	}
 }
 
+// The delays begin at the first step, for scheduled mail too.
+func TestDelaysWithoutDNS(t *testing.T) {
+	for _, scheduled := range []bool{false, true} {
+		each(t, func(t *testing.T, r *rig) {
+			r.o.Schedule = Schedule{}.withDefaults()
+			r.router.errs = []error{&mx.Error{Domain: "b.test", Kind: mx.DNSFailure, Temporary: true, Err: errors.New("SERVFAIL")}}
+			m := draft("a@b.test")
+			if scheduled {
+				m.ScheduledAt = m.CreatedAt.Add(time.Minute)
+				m.Recipients[0].State.Status, m.Recipients[0].State.AtAccept = email.Scheduled, email.Scheduled
+			}
+			m = r.accept(m)
+			r.skip(2 * time.Minute)
+			for i, want := range []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute} {
+				m = r.deliver(m)
+				wait := m.Envelopes[0].State.NextAt.Sub(r.now())
+				if !near(wait, want) {
+					t.Errorf("scheduled %v: delay %d is %v, want about %v", scheduled, i+1, wait, want)
+				}
+				r.skip(wait)
+			}
+		})
+	}
+}
+
 // lifetime delivers by hand, each time when it is due: at most so many times, and
 // once more after the end of an hour's life.
 func (r *rig) lifetime(m *email.Message, tries int) *email.Message {
@@ -286,11 +311,12 @@ func TestLostFenceInFlight(t *testing.T) {
 		t.Run(when, func(t *testing.T) {
 			each(t, func(t *testing.T, r *rig) {
 				m := r.accept(draft("a@b.test"))
-				steal := func(ctx context.Context) {
-					r.skip(attemptLimit + time.Minute)
-					if err := r.sweep(ctx); err != nil {
-						t.Error(err)
-					}
+				thief := r.another("w2") // takes us for dead: our heart does not beat
+				steal := func(context.Context) {
+					r.skip(time.Minute)
+					r.sweepAs(thief)
+					r.skip(time.Minute)
+					r.begun(r.get(m), "w2") // and the next attempt is on its way
 				}
 				a := act{before: steal}
 				if when == "after the mark" {
@@ -298,7 +324,7 @@ func TestLostFenceInFlight(t *testing.T) {
 				}
 				r.sender.acts = []act{a, {dot: fault("dot", 554, "", "no")}}
 				m = r.deliver(m)
-				if m.Recipients[0].State.Status == email.Delivered || m.Envelopes[0].State.Phase != email.Waiting {
+				if m.Recipients[0].State.Status == email.Delivered || m.Envelopes[0].State.Phase != email.InFlight {
 					t.Errorf("the loser wrote: %s, %s", statuses(m), m.Envelopes[0].State.Phase)
 				}
 			})

@@ -32,14 +32,25 @@ func (d *delivery) unplanned(ctx context.Context, err error) error {
 	for range d.to {
 		v.outcomes = append(v.outcomes, o)
 	}
-	// No slot, so the envelope counts no attempt; the recipients' events do.
-	failures := 0
-	for _, i := range d.to {
-		failures = max(failures, d.m.Recipients[i].State.Seq-1)
-	}
-	t.plan(&v, failures+1, make([]wait, len(d.to)))
+	t.plan(&v, d.deferrals()+1, make([]wait, len(d.to)))
 	o.NextAt = v.nextAt
 	return d.settle(ctx, o)
+}
+
+// deferrals is how often the envelope was deferred. Without a slot it counts no
+// attempt, so the events of its recipients tell: all but those of being accepted
+// and of coming due are deferrals.
+func (d *delivery) deferrals() int {
+	n := 0
+	for _, i := range d.to {
+		s := d.m.Recipients[i].State
+		before := 1
+		if s.AtAccept == email.Scheduled {
+			before = 2
+		}
+		n = max(n, s.Seq-before)
+	}
+	return n
 }
 
 // unfit: the mail could not be made. A fault of the mail ends it; one of ours, say

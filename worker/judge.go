@@ -1,9 +1,11 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -107,7 +109,9 @@ type wait struct {
 
 // merge finds one wait for all. An unknown outcome is the most careful; rate and
 // reputation concern the whole envelope; a full mailbox only itself, so that it is
-// waited for only where nobody else waits.
+// waited for only where nobody else waits. That is a choice: beside others a full
+// mailbox is tried more often than once an hour, which costs it one RCPT each time,
+// and the envelope keeps its one time (POSTRIDER_ENVELOPE=recipient parts them).
 func merge(waits []wait) (pace bounce.Pace, unknowns int, soon bool) {
 	soon, pace = true, bounce.Full
 	for _, w := range waits {
@@ -263,7 +267,7 @@ func localFault(e *smtpclient.Error) bool {
 // feedback is what the provider's pace should learn. The sandbox has no pace to
 // lose: its refusals are asked for.
 func (t *trial) feedback(r *smtpclient.Result) shape.Feedback {
-	answered, dead := false, len(r.Recipients) > 0
+	answered, dead, lost, silent := false, len(r.Recipients) > 0, false, false
 	for _, rr := range r.Recipients {
 		e := rr.Err
 		if e == nil {
@@ -273,21 +277,32 @@ func (t *trial) feedback(r *smtpclient.Result) shape.Feedback {
 		if e.Reply != nil && pushback(e) && !t.m.Envelopes[t.envelope].Sandbox {
 			return shape.Pushback
 		}
+		silent = silent || timedOut(e)
 		switch e.Stage {
 		case smtpclient.StageConnect, smtpclient.StageGreeting, smtpclient.StageEHLO:
 			dead = dead && !errors.Is(e, smtpclient.ErrDenied)
 		default:
 			answered = answered || e.Reply != nil
+			lost = lost || e.Reply == nil && e.Stage != smtpclient.StageMark && !localFault(e)
 			dead = false
 		}
 	}
 	switch {
+	case (dead || silent) && !t.m.Envelopes[t.envelope].Sandbox:
+		return shape.Dead
 	case answered:
 		return shape.Good
-	case dead && !t.m.Envelopes[t.envelope].Sandbox:
-		return shape.Dead
+	case lost:
+		return shape.Lost
 	}
 	return shape.Neutral
+}
+
+// timedOut reports whether the server let us wait for its reply until we gave up:
+// who stalls in mid-dialogue holds a worker as long as who does not greet.
+func timedOut(e *smtpclient.Error) bool {
+	return e.Reply == nil && e.Stage != smtpclient.StageMark &&
+		(errors.Is(e, os.ErrDeadlineExceeded) || errors.Is(e, context.DeadlineExceeded))
 }
 
 // pushback reports whether a reply asks us to go slower: 421, 4.7.x, or a

@@ -1,9 +1,11 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -110,26 +112,32 @@ func replyRulings() []ruling {
 
 // silentRulings are of what no reply explains.
 func silentRulings() []ruling {
-	reset := errors.New("connection reset by peer")
+	reset, stall := errors.New("connection reset by peer"), fmt.Errorf("no answer within 5m0s: %w", os.ErrDeadlineExceeded)
 	temporary := func(s smtpclient.Stage) *smtpclient.Error { return silence(s, reset) }
 	permanent := func(s smtpclient.Stage, err error) *smtpclient.Error { return &smtpclient.Error{Stage: s, Err: err} }
 	return []ruling{
 		{"no connection", temporary("connect"), email.Deferred, "", "network_error", "", time.Minute, shape.Dead},
 		{"no greeting", temporary("greeting"), email.Deferred, "", "network_error", "", time.Minute, shape.Dead},
 		{"lost at EHLO", temporary("ehlo"), email.Deferred, "", "network_error", "", time.Minute, shape.Dead},
-		{"handshake failed", temporary("starttls"), email.Deferred, "", "tls_failed", "", time.Minute, shape.Neutral},
+		{"handshake failed", temporary("starttls"), email.Deferred, "", "tls_failed", "", time.Minute, shape.Lost},
 		{"TLS required", silence("ehlo", smtpclient.ErrTLSRequired), email.Deferred, "", "tls_failed", "", time.Minute, shape.Dead},
-		{"lost at AUTH", temporary("auth"), email.Deferred, "", "network_error", "", time.Minute, shape.Neutral},
-		{"lost at MAIL", temporary("mail"), email.Deferred, "", "network_error", "", time.Minute, shape.Neutral},
-		{"lost at RCPT", temporary("rcpt"), email.Deferred, "", "network_error", "", time.Minute, shape.Neutral},
-		{"lost at DATA", temporary("data"), email.Deferred, "", "network_error", "", time.Minute, shape.Neutral},
-		{"lost in the body", temporary("body"), email.Deferred, "", "network_error", "", time.Minute, shape.Neutral},
-		{"garbage", silence("rcpt", smtpclient.ErrProtocol), email.Deferred, "", "protocol_error", "", time.Minute, shape.Neutral},
+		{"lost at AUTH", temporary("auth"), email.Deferred, "", "network_error", "", time.Minute, shape.Lost},
+		{"lost at MAIL", temporary("mail"), email.Deferred, "", "network_error", "", time.Minute, shape.Lost},
+		{"lost at RCPT", temporary("rcpt"), email.Deferred, "", "network_error", "", time.Minute, shape.Lost},
+		{"lost at DATA", temporary("data"), email.Deferred, "", "network_error", "", time.Minute, shape.Lost},
+		{"lost in the body", temporary("body"), email.Deferred, "", "network_error", "", time.Minute, shape.Lost},
+		{"stall at MAIL", silence("mail", stall), email.Deferred, "", "network_error", "", time.Minute, shape.Dead},
+		{"stall at RCPT", silence("rcpt", stall), email.Deferred, "", "network_error", "", time.Minute, shape.Dead},
+		{"stall at DATA", silence("data", stall), email.Deferred, "", "network_error", "", time.Minute, shape.Dead},
+		{"the session's time was up", silence("rcpt", context.DeadlineExceeded), email.Deferred, "", "network_error", "", time.Minute, shape.Dead},
+		{"no answer to the dot", &smtpclient.Error{Stage: "dot", Unknown: true, Temporary: true, Err: stall}, email.Deferred, "", "network_error", "", 15 * time.Minute, shape.Dead},
+		{"the store stalls at the mark", silence("mark", stall), email.Deferred, "", "other", "", time.Minute, shape.Neutral},
+		{"garbage", silence("rcpt", smtpclient.ErrProtocol), email.Deferred, "", "protocol_error", "", time.Minute, shape.Lost},
 		{"the store did not take the mark", silence("mark", errors.New("redis is away")), email.Deferred, "", "other", "", time.Minute, shape.Neutral},
 		{"expired before the dot", silence("mark", &store.Refused{Why: "expired"}), email.Failed, "expired", "other", "", 0, shape.Neutral},
 		{"canceled before the dot", silence("mark", &store.Refused{Why: "canceled"}), email.Deferred, "", "other", "", time.Minute, shape.Neutral},
 
-		{"larger than SIZE", permanent("mail", smtpclient.ErrTooLarge), email.Bounced, "", "message_too_large", "block", 0, shape.Neutral},
+		{"larger than SIZE", permanent("mail", smtpclient.ErrTooLarge), email.Bounced, "", "message_too_large", "block", 0, shape.Lost},
 		{"loop", permanent("greeting", smtpclient.ErrLoop), email.Failed, "no_route", "network_error", "", 0, shape.Dead},
 		{"loop, but a better host is down", silence("greeting", smtpclient.ErrLoop), email.Deferred, "", "network_error", "", time.Minute, shape.Dead},
 		{"only denied addresses", permanent("connect", smtpclient.ErrDenied), email.Failed, "no_route", "network_error", "", 0, shape.Neutral},
@@ -137,7 +145,7 @@ func silentRulings() []ruling {
 		{"not ASCII", permanent("local", smtpclient.ErrInternational), email.Failed, "local_error", "other", "", 0, shape.Neutral},
 		{"bad data", permanent("local", smtpclient.ErrData), email.Failed, "local_error", "other", "", 0, shape.Neutral},
 		{"8-bit data", permanent("mail", smtpclient.ErrEightBit), email.Failed, "local_error", "other", "", 0, shape.Neutral},
-		{"unknown outcome", &smtpclient.Error{Stage: "dot", Unknown: true, Temporary: true, Err: reset}, email.Deferred, "", "network_error", "", 15 * time.Minute, shape.Neutral},
+		{"unknown outcome", &smtpclient.Error{Stage: "dot", Unknown: true, Temporary: true, Err: reset}, email.Deferred, "", "network_error", "", 15 * time.Minute, shape.Lost},
 	}
 }
 

@@ -2,12 +2,15 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"postrider/internal/email"
 	"postrider/internal/queue"
+	"postrider/internal/redistest"
+	"postrider/internal/store"
 	"postrider/smtpclient"
 )
 
@@ -62,6 +65,78 @@ func TestRedisAwayAtTheEnd(t *testing.T) {
 			t.Errorf("ended %s after %d transactions", statuses(m), len(r.sender.transactions()))
 		}
 	})
+}
+
+// An outage longer than a handler may be held: the outcome is still written, and
+// no sweeper takes the attempt for an orphan meanwhile.
+func TestRedisAwayForLong(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		var away atomic.Bool
+		r.rdb.AddHook(outage{&away})
+		r.o.Insist = time.Millisecond
+		m := r.accept(draft("a@b.test"))
+		r.sender.acts = []act{{after: func(context.Context) { away.Store(true) }}}
+		if err := r.Deliver(t.Context(), r.job(m, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if r.running.none() {
+			t.Fatal("nobody offers the outcome any more")
+		}
+		r.skip(time.Hour)
+		away.Store(false)
+		for range 3 {
+			r.pass()
+		}
+		if m = r.final(m); statuses(m) != "delivered" || m.Recipients[0].State.Unknowns != 0 || len(r.sender.transactions()) != 1 {
+			t.Errorf("ended %s after %d transactions", statuses(m), len(r.sender.transactions()))
+		}
+		for !r.running.none() {
+			time.Sleep(time.Millisecond)
+		}
+	})
+}
+
+// The end of the worker ends what is still offered.
+func TestNothingIsOfferedPastTheEnd(t *testing.T) {
+	r := newRig(t, redistest.InProcess(t))
+	var away atomic.Bool
+	r.rdb.AddHook(outage{&away})
+	r.o.Insist = time.Millisecond
+	m := r.accept(draft("a@b.test"))
+	r.sender.acts = []act{{after: func(context.Context) { away.Store(true) }}}
+	if err := r.Deliver(t.Context(), r.job(m, 0)); err != nil {
+		t.Fatal(err)
+	}
+	r.end()
+	for !r.running.none() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// insist does not stop at an error, and does at a lost fence and with its context.
+func TestInsist(t *testing.T) {
+	away, n := errors.New("redis is away"), 0
+	done, err := insist(t.Context(), func(context.Context) (*store.Concluded, error) {
+		if n++; n < 4 {
+			return nil, away
+		}
+		return &store.Concluded{Done: true}, nil
+	})
+	if err != nil || !done.Done || n != 4 {
+		t.Errorf("%v, %v after %d tries", done, err, n)
+	}
+	n = 0
+	if _, err := insist(t.Context(), func(context.Context) (*store.Concluded, error) {
+		n++
+		return nil, store.ErrLostFence
+	}); !errors.Is(err, store.ErrLostFence) || n != 1 {
+		t.Errorf("a lost fence was tried %d times: %v", n, err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := insist(ended, func(context.Context) (*store.Concluded, error) { return nil, away }); !errors.Is(err, away) {
+		t.Errorf("ended with %v", err)
+	}
 }
 
 // While Redis is away at the mark the dot does not go out.

@@ -18,16 +18,13 @@ const (
 	sweepBatch, sweepBatches = 200, 100
 	// orphanAge is how old an attempt of our own must be that we know nothing of.
 	orphanAge = 30 * time.Second
-	// attemptLimit is longer than any attempt lives (a session of 30 min, its plan,
-	// line and conclusion): beyond it not even a living worker has it any more.
-	attemptLimit = 45 * time.Minute
 )
 
 // sweep looks once at every entry that is due, in every shard of both worlds that
 // no other worker holds.
 func (w *Worker) sweep(ctx context.Context) error {
 	s := &sweeper{w: w, alive: make(map[string]bool)}
-	var errs []error
+	errs := []error{s.own(ctx)}
 	for _, world := range []email.World{email.Live, email.Test} {
 		for shard := range w.o.Store.Messages.Shards() {
 			if err := s.shard(ctx, world, uint8(shard)); err != nil {
@@ -47,8 +44,34 @@ type sweeper struct {
 	alive map[string]bool
 }
 
+// own looks at what this process left behind, whoever sweeps the shard: jobs whose
+// Begin or end was lost between us and the store.
+func (s *sweeper) own(ctx context.Context) error {
+	var errs []error
+	for _, job := range s.w.orphans.list() {
+		e, err := s.w.o.Store.Messages.Entry(ctx, job.World, job.Message, job.Envelope)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("look at %s envelope %d: %w", job.Message, job.Envelope, err))
+			continue
+		}
+		if e.State.Worker == s.w.o.ID && s.w.o.Now().Sub(e.State.BegunAt) < orphanAge {
+			continue // too young to tell from a Begin on its way
+		}
+		if e.State.Worker == s.w.o.ID {
+			if err := s.look(ctx, e); err != nil {
+				errs = append(errs, fmt.Errorf("look at %s envelope %d: %w", job.Message, job.Envelope, err))
+				continue
+			}
+		}
+		s.w.orphans.remove(job)
+	}
+	return errors.Join(errs...)
+}
+
 func (s *sweeper) shard(ctx context.Context, world email.World, shard uint8) error {
 	lease := fmt.Sprintf("sweep:%s:%d", world, shard)
+	// Not kept past the pass: another may be needed before it would run out.
+	defer func() { _ = s.w.o.Store.Leases.Drop(context.WithoutCancel(ctx), lease, s.w.o.ID) }()
 	var errs []error
 	for range sweepBatches {
 		// One holder for each batch: what another does in parallel is fenced, but wasted.
@@ -135,15 +158,15 @@ func (s *sweeper) waiting(ctx context.Context, e store.Entry) error {
 	return s.w.o.Queue.Add(ctx, e.Class, job, at)
 }
 
-// dead reports whether the worker that holds an attempt will never end it.
+// dead reports whether the worker that holds an attempt will never end it. How old
+// the attempt is says nothing: clocks step, and each worker sees to its own.
 func (s *sweeper) dead(ctx context.Context, e store.Entry) (bool, error) {
-	age := s.w.o.Now().Sub(e.State.BegunAt)
-	switch {
-	case age > attemptLimit:
-		return true, nil
-	case e.State.Worker == s.w.o.ID:
+	if e.State.Worker == s.w.o.ID {
 		// Ours, but not running: its Begin or its end was lost between us and the store.
-		return age > orphanAge && !s.w.running.has(claimOf(e)), nil
+		return !s.w.running.has(claimOf(e)) && s.w.o.Now().Sub(e.State.BegunAt) >= orphanAge, nil
+	}
+	if !s.w.pulse.steady(s.w.o.Now()) {
+		return false, nil // after an outage all heartbeats are gone, and ours came back first
 	}
 	alive, known := s.alive[e.State.Worker]
 	if !known {
@@ -160,11 +183,18 @@ func claimOf(e store.Entry) store.Claim {
 	return store.Claim{World: e.World, Message: e.Message, Envelope: e.Envelope, Fence: e.State.Fence}
 }
 
+// repairOf is the claim by which the sweeper ends an attempt in its worker's place.
+func repairOf(e store.Entry) store.Claim {
+	c := claimOf(e)
+	c.Repair = true
+	return c
+}
+
 // repair gives an envelope back whose attempt never came to its mark: nothing of
 // it can have been accepted.
 func (s *sweeper) repair(ctx context.Context, e store.Entry) error {
 	now := s.w.o.Now()
-	done, err := s.w.o.Store.Messages.Release(ctx, claimOf(e), now, now)
+	done, err := s.w.o.Store.Messages.Release(ctx, repairOf(e), now, now)
 	if err != nil {
 		return err
 	}
@@ -192,7 +222,7 @@ func (s *sweeper) repairMarked(ctx context.Context, e store.Entry) error {
 	}
 	v := t.orphaned(e.State.Marked, a.Error)
 	a.Outcomes = v.outcomes
-	done, err := s.w.o.Store.Messages.Conclude(ctx, claimOf(e), a, v.nextAt, now)
+	done, err := s.w.o.Store.Messages.Conclude(ctx, repairOf(e), a, v.nextAt, now)
 	if err != nil {
 		return err
 	}

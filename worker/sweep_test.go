@@ -21,7 +21,15 @@ import (
 func (r *rig) pass() {
 	r.t.Helper()
 	r.skip(30 * time.Second)
-	if err := r.sweep(r.t.Context()); err != nil {
+	r.sweepAs(r.Worker)
+}
+
+// sweepAs sweeps once as a worker whose heart has been beating for long.
+func (r *rig) sweepAs(w *Worker) {
+	r.t.Helper()
+	w.pulse.beat(r.now().Add(-w.pulse.life))
+	w.pulse.beat(r.now().Add(-time.Millisecond))
+	if err := w.sweep(r.t.Context()); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -164,10 +172,12 @@ func TestSweeperRepairsTheDead(t *testing.T) {
 				if c.tries == 1 && (!strings.Contains(list[0].Error, "worker died") || len(list[0].Outcomes) != len(c.marked) || !list[0].Outcomes[0].Unknown || list[0].Worker != c.worker) {
 					t.Errorf("%+v", list[0])
 				}
-				late := &email.Attempt{StartedAt: r.now(), Outcomes: []email.Outcome{{Status: email.Bounced}, {Recipient: 1, Status: email.Bounced}}}
-				_, _ = r.store.Messages.Conclude(t.Context(), claim, late, r.now(), r.now())
+				late := &email.Attempt{StartedAt: r.now(), Outcomes: []email.Outcome{{Status: email.Deferred}, {Recipient: 1, Status: email.Deferred}}}
+				if _, err := r.store.Messages.Conclude(t.Context(), claim, late, r.now(), r.now()); !errors.Is(err, store.ErrLostFence) {
+					t.Errorf("the dead one could still write: %v", err)
+				}
 				if got := statuses(r.get(m)); got != c.want {
-					t.Errorf("the dead one could still write: %s", got)
+					t.Errorf("the dead one wrote: %s", got)
 				}
 				r.until(m, "queued again", func(*email.Message) bool { return r.jobState(m) != queue.Absent })
 				if m = r.deliver(m); statuses(m) != "delivered delivered" {
@@ -176,6 +186,26 @@ func TestSweeperRepairsTheDead(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A worker that was taken for dead, and then hears what the server said, is
+// believed: the mail does not go out again.
+func TestTheLivingCorrectTheSweeper(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		w2 := r.another("w2") // whose heartbeats do not arrive
+		m := r.accept(draft("a@b.test"))
+		r.sender.acts = []act{{after: func(context.Context) { r.pass() }}}
+		if err := w2.Deliver(t.Context(), r.job(m, 0)); err != nil {
+			t.Fatal(err)
+		}
+		m = r.get(m)
+		if s := m.Recipients[0].State; s.Status != email.Delivered || s.Attempts != 1 || m.CompletedAt.IsZero() {
+			t.Errorf("ended %s: %+v", statuses(m), s)
+		}
+		if list := r.attempts(m); len(list) != 2 || !list[0].Outcomes[0].Unknown || list[1].Host == "" || list[1].Number != 1 {
+			t.Errorf("%+v", list)
+		}
+	})
 }
 
 func TestTheFourthDeathIsTheEnd(t *testing.T) {
@@ -237,36 +267,6 @@ func TestSweeperWorksOffABacklog(t *testing.T) {
 	r.pass()
 	if s := r.jobState(last); s != queue.Pending {
 		t.Errorf("the last of %d is %s", n, s)
-	}
-}
-
-// An attempt that ended while Redis was away is written down when it is back.
-func TestConcludeInsists(t *testing.T) {
-	w := New(Options{Insist: 5 * time.Second})
-	n := 0
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel() // it does not end with its context
-	done, err := w.insist(ctx, func(ctx context.Context) (*store.Concluded, error) {
-		if n++; n < 4 {
-			return nil, errors.New("redis is away")
-		}
-		return &store.Concluded{Done: true}, ctx.Err()
-	})
-	if err != nil || !done.Done || n != 4 {
-		t.Errorf("%v, %v after %d tries", done, err, n)
-	}
-	n = 0
-	if _, err := w.insist(t.Context(), func(context.Context) (*store.Concluded, error) {
-		n++
-		return nil, store.ErrLostFence
-	}); !errors.Is(err, store.ErrLostFence) || n != 1 {
-		t.Errorf("a lost fence was tried %d times: %v", n, err)
-	}
-	w.o.Insist = 50 * time.Millisecond
-	if _, err := w.insist(t.Context(), func(context.Context) (*store.Concluded, error) {
-		return nil, errors.New("redis is away")
-	}); err == nil {
-		t.Error("insisted for ever")
 	}
 }
 

@@ -37,6 +37,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	<-ctx.Done()
 	working.Wait()
 	w.drain(beat)
+	w.end()
 	flush, cancel := context.WithTimeout(beat, flushLimit)
 	defer cancel()
 	w.alarms.flush(flush)
@@ -69,7 +70,10 @@ func (w *Worker) logged(what string, do func(context.Context) error) func(contex
 func (w *Worker) beat(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, w.o.BeatEvery)
 	defer cancel()
-	if err := w.o.Store.Leases.Beat(ctx, w.o.ID, beatLives*w.o.BeatEvery); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+	switch err := w.o.Store.Leases.Beat(ctx, w.o.ID, beatLives*w.o.BeatEvery); {
+	case err == nil:
+		w.pulse.beat(w.o.Now())
+	case !errors.Is(ctx.Err(), context.Canceled):
 		w.o.Log.Warn("heartbeat failed", "error", err)
 	}
 }

@@ -50,13 +50,17 @@ type Sender interface {
 // Options are what a Worker works with. Store, Queue, Router, Signer, Sender and
 // Shaper are needed; zero members of the rest take the defaults.
 type Options struct {
-	ID       string // of this worker process, in fences and heartbeats; never used again by another
-	Store    *store.Store
-	Queue    *queue.Client
-	Router   Router
-	Signer   Signer
-	Sender   Sender
-	Shaper   *shape.Shaper
+	ID     string // of this worker process, in fences and heartbeats; never used again by another
+	Store  *store.Store
+	Queue  *queue.Client
+	Router Router
+	Signer Signer
+	Sender Sender
+	Shaper *shape.Shaper
+	// Planning gives the slots for the DNS work, by recipient domain, apart from
+	// the providers' in Shaper: its Total is the part of the process that this may
+	// hold. Nil: 25.
+	Planning *shape.Shaper
 	Schedule Schedule
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -65,7 +69,7 @@ type Options struct {
 	BeatEvery   time.Duration // 5 s, the heartbeat lives 4 times as long
 	ForgetEvery time.Duration // 1 min
 	Patience    time.Duration // 1 s: how long a delivery stands in a provider's line
-	Insist      time.Duration // 1 min: how long an outcome is offered to a store that is away
+	Insist      time.Duration // 1 min: how long a handler waits for a store that is away to take its outcome
 }
 
 func (o Options) withDefaults() Options {
@@ -86,6 +90,9 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Planning == nil {
+		o.Planning = shape.New(shape.Options{Total: 25})
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -97,12 +104,24 @@ func (o Options) withDefaults() Options {
 type Worker struct {
 	o       Options
 	running *running
+	orphans *orphans
+	pulse   *pulse
 	alarms  *alarms
+	over    context.Context // ends with the last heartbeat of Run
+	end     context.CancelFunc
+
+	answering *answering
 }
 
 // New makes a Worker. It does nothing before Deliver or Run.
 func New(o Options) *Worker {
-	return &Worker{o: o.withDefaults(), running: newRunning(), alarms: newAlarms()}
+	o = o.withDefaults()
+	w := &Worker{
+		o: o, running: newRunning(), orphans: newOrphans(), alarms: newAlarms(),
+		pulse: &pulse{life: beatLives * o.BeatEvery}, answering: newAnswering(),
+	}
+	w.over, w.end = context.WithCancel(context.Background())
+	return w
 }
 
 const (

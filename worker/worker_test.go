@@ -33,6 +33,7 @@ type rig struct {
 	signer  *signer
 	sender  *sender
 	log     *strings.Builder
+	logging sync.Mutex
 	skipped atomic.Int64 // ns that the worker's clock is ahead of the real one
 }
 
@@ -59,11 +60,10 @@ func newRig(t *testing.T, url string) *rig {
 
 // another is a second worker on the same store.
 func (r *rig) another(id string) *Worker {
-	var mu sync.Mutex
 	return New(Options{
 		ID: id, Store: r.store, Queue: r.queue, Router: r.router, Signer: r.signer, Sender: r.sender,
 		Shaper: shape.New(shape.Options{Pause: 20 * time.Millisecond}), Schedule: quick(),
-		Log: slog.New(slog.NewTextHandler(locked{&mu, r.log}, nil)), Now: r.now,
+		Log: slog.New(slog.NewTextHandler(locked{&r.logging, r.log}, nil)), Now: r.now,
 		SweepEvery: time.Hour, BeatEvery: 100 * time.Millisecond, ForgetEvery: time.Hour, Insist: 5 * time.Second,
 	})
 }

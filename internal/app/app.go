@@ -53,6 +53,7 @@ type Pace struct {
 	Schedule worker.Schedule
 	Timeouts smtpclient.Timeouts
 	Shape    shape.Options
+	DNS      time.Duration // dns.ClientOptions.FailureTTL
 	Sandbox  time.Duration
 	Sweep    time.Duration
 	Beat     time.Duration
@@ -96,7 +97,7 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 	if err := a.openSecret(ctx); err != nil {
 		return a, err
 	}
-	resolver, err := dns.NewClient(dns.ClientOptions{Server: o.Config.DNS})
+	resolver, err := dns.NewClient(dns.ClientOptions{Server: o.Config.DNS, FailureTTL: o.Pace.DNS})
 	if err != nil {
 		return a, fmt.Errorf("open the DNS resolver: %w", err)
 	}
@@ -126,7 +127,7 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, queued.Close)
-	a.Store = store.New(own, store.Options{})
+	a.Store = store.New(own, store.Options{Log: a.options.Log})
 	a.Queue = queue.NewClient(queued)
 	a.server = queue.NewServer(queued, queue.ServerOptions{
 		Class: queue.Default, Concurrency: a.options.Config.Concurrency, Log: a.options.Log,
@@ -191,7 +192,7 @@ func (a *App) openWorker(resolver dns.Resolver) error {
 	a.worker = worker.New(worker.Options{
 		ID:    "w_" + uuid.NewString()[:13],
 		Store: a.Store, Queue: a.Queue, Router: routes, Signer: a.Domains, Sender: transport,
-		Shaper: shape.New(pace.Shape), Schedule: pace.Schedule, Log: a.options.Log,
+		Shaper: shape.New(pace.Shape), Planning: shape.New(shape.Options{Total: c.Concurrency / 4}), Schedule: pace.Schedule, Log: a.options.Log,
 		SweepEvery: pace.Sweep, BeatEvery: pace.Beat,
 	})
 	return nil

@@ -77,6 +77,7 @@ type service struct {
 // quick is a pace at which retries take seconds.
 func quick() app.Pace {
 	return app.Pace{
+		DNS: 200 * time.Millisecond,
 		Schedule: worker.Schedule{
 			Delays:  []time.Duration{time.Second},
 			RateMin: time.Second, FullMin: time.Second,

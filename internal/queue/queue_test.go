@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -295,6 +296,44 @@ func TestShutdownEndsAHandlersContext(t *testing.T) {
 			t.Error("the job of an ended handler: want it back in the queue")
 		}
 	})
+}
+
+// asynq ends the context of a job whose lease it could not renew. The handler goes
+// on, and is waited for like the others.
+func TestAHandlerOutlivesItsLease(t *testing.T) {
+	s := NewServer(connect(t, redistest.InProcess(t)), ServerOptions{Class: Default, Concurrency: 1, DrainTimeout: time.Minute}, nil)
+	running, goOn, result := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	s.handler = func(ctx context.Context, _ Delivery) error {
+		close(running)
+		<-goOn
+		return ctx.Err()
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	payload, err := json.Marshal(job(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leased, lose := context.WithCancel(t.Context())
+	go func() { result <- s.process(leased, asynq.NewTask(taskType, payload)) }()
+	<-running
+	lose()
+	stopped := make(chan struct{})
+	go func() {
+		s.Shutdown()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+		t.Error("Shutdown did not wait for it")
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(goOn)
+	if err := <-result; err != nil {
+		t.Errorf("its context ended with the lease: %v", err)
+	}
+	<-stopped
 }
 
 func FuzzDecode(f *testing.F) {

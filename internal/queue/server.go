@@ -27,15 +27,19 @@ type ServerOptions struct {
 
 // Handler runs one job. With an error, or if it panics, the job is run again
 // within seconds, for ever. It must return soon after its context ended, which
-// happens when asynq's lease on the job is lost, and at the end of a shutdown.
+// happens at the end of a shutdown and at no other time: a job whose lease asynq
+// lost runs on here while it is given out again, perhaps to another process.
 type Handler func(ctx context.Context, d Delivery) error
 
 // Server runs the jobs of one class.
 type Server struct {
 	asynq   *asynq.Server
 	handler Handler
+	drain   time.Duration
 	log     *slog.Logger
 	running sync.WaitGroup
+	ended   context.Context // of all handlers
+	end     context.CancelFunc
 }
 
 const (
@@ -72,7 +76,9 @@ func NewServer(rdb redis.UniversalClient, o ServerOptions, h Handler) *Server {
 		Logger:                   logger{log},
 		LogLevel:                 asynq.WarnLevel,
 	}
-	return &Server{asynq: asynq.NewServerFromRedisClient(rdb, config), handler: h, log: log}
+	s := &Server{asynq: asynq.NewServerFromRedisClient(rdb, config), handler: h, drain: o.DrainTimeout, log: log}
+	s.ended, s.end = context.WithCancel(context.Background())
+	return s
 }
 
 // Start begins to take jobs and returns.
@@ -90,16 +96,32 @@ func (s *Server) Stop() { s.asynq.Stop() }
 // then ends the contexts of those left (their jobs go back to the queue) and
 // waits some seconds more for them to notice.
 func (s *Server) Shutdown() {
+	until := time.Now().Add(s.drain)
 	s.asynq.Shutdown()
+	// What asynq has given up on may still run: its lease was lost.
+	if !s.idle(time.Until(until)) {
+		s.end()
+		if !s.idle(lastGrace) {
+			s.log.Error("a handler goes on after its context ended")
+		}
+	}
+	s.end()
+}
+
+// idle waits until no handler runs, for at most so long.
+func (s *Server) idle(within time.Duration) bool {
 	ended := make(chan struct{})
 	go func() {
 		s.running.Wait()
 		close(ended)
 	}()
+	timer := time.NewTimer(within)
+	defer timer.Stop()
 	select {
 	case <-ended:
-	case <-time.After(lastGrace):
-		s.log.Error("a handler goes on after its context ended")
+		return true
+	case <-timer.C:
+		return false
 	}
 }
 
@@ -113,6 +135,11 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 		s.log.Error("job cannot be read", "id", id, "error", err)
 		return fmt.Errorf("read job: %w: %w", err, asynq.SkipRetry)
 	}
+	// Without asynq's end: a lease lost in an outage of Redis must not break off a
+	// transaction, whose outcome could not be had again.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(s.ended, cancel)()
 	return s.handler(ctx, d)
 }
 

@@ -46,10 +46,10 @@ func (p *provider) lined() int {
 // join puts a waiter into the line, or gives nil where waiting has no point: the
 // provider rests or is doubtful, or the line is full of its equals.
 func (s *Shaper) join(p *provider, r rank, now time.Time) *waiter {
-	if !p.open(now) || (p.doubtful() && s.doubtful >= s.doubtfulMax()) {
+	if !p.open(now) || s.crowded(p) {
 		return nil
 	}
-	if p.lined() >= max(1, s.o.Total/4) || s.waiting >= max(1, s.o.Total/2) {
+	if p.lined() >= max(1, s.o.Total/8) || s.waiting >= max(1, s.o.Total/4) {
 		if !s.displace(p, r) {
 			return nil
 		}
@@ -115,9 +115,13 @@ func (s *Shaper) later(p *provider, r rank, now time.Time) time.Time {
 	if p.broken {
 		from = from.Add(p.pause / 4) // the probe goes first
 	}
-	next, spacing := &p.next[r], p.spacing(r)
-	if from.Equal(now) && p.doubtful() && s.doubtful >= s.doubtfulMax() {
-		next, spacing = &s.slowNext, max(p.average, slowAfter)/time.Duration(s.doubtfulMax())
+	next, spacing := &p.next[r], p.spacing(r, now)
+	if from.Equal(now) && p.held == 0 { // no first slot is left
+		if !now.Before(p.trialAt) {
+			p.trialPause = min(max(2*p.trialPause, firstTrial), lastTrial)
+			p.trialAt = now.Add(p.trialPause)
+		}
+		from, spacing = p.trialAt, max(spacing, p.trialPause/trialPlaces)
 	}
 	if next.Before(from) {
 		*next = from
@@ -129,11 +133,15 @@ func (s *Shaper) later(p *provider, r rank, now time.Time) time.Time {
 	return *next
 }
 
-// spacing is the time between two transactions' starts.
-func (p *provider) spacing(r rank) time.Duration {
+// spacing is the time between two transactions' starts: as it was so far, but
+// not less than for how long no slot has moved.
+func (p *provider) spacing(r rank, now time.Time) time.Duration {
 	average := p.average
 	if average == 0 {
 		average = firstGuess
+	}
+	if p.held > 0 {
+		average = max(average, now.Sub(p.moved))
 	}
 	connections := min(p.limit+1, p.opts.Max)
 	if p.pause == 0 && !p.broken {

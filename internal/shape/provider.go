@@ -26,6 +26,10 @@ type provider struct {
 
 	proven  bool          // it has answered well once
 	average time.Duration // of a transaction, zero before the first
+	moved   time.Time     // when a slot was last given or given back
+
+	trialAt    time.Time     // when to ask again for a first slot, after there was none left
+	trialPause time.Duration // the last such wait, zero once there was one
 
 	lines [ranks]list.List // of *waiter
 	next  [ranks]time.Time // the come-back schedule
@@ -48,18 +52,25 @@ func (p *provider) room(r rank) bool {
 	return r != bulk || p.heldBulk < max(1, p.limit/2)
 }
 
+// slow reports whether a slot here is known to be held for long.
+func (p *provider) slow() bool { return p.slowHeld > 0 || p.average > slowAfter }
+
 // doubtful reports whether a slot here may well be held for long.
-func (p *provider) doubtful() bool {
-	return !p.proven || p.slowHeld > 0 || p.average > slowAfter
-}
+func (p *provider) doubtful() bool { return !p.proven || p.slow() }
 
 // learn changes the pace by what one transaction came to.
 func (p *provider) learn(sl *Slot, f Feedback, now time.Time) {
+	if f == Neutral {
+		return
+	}
+	p.observe(now.Sub(sl.since))
 	// What started before the last pause tells of the time before it, too.
 	stale := sl.epoch != p.epoch
 	switch f {
 	case Good:
-		p.observe(now.Sub(sl.since))
+		if !p.proven {
+			p.next = [ranks]time.Time{} // it was made for another pace
+		}
 		p.proven = true
 		if stale {
 			return
@@ -73,7 +84,6 @@ func (p *provider) learn(sl *Slot, f Feedback, now time.Time) {
 			p.limit = min(p.limit+1, p.opts.Max)
 		}
 	case Pushback:
-		p.observe(now.Sub(sl.since))
 		if stale {
 			return
 		}

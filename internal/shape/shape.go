@@ -45,6 +45,12 @@ const (
 	firstGuess   = 25 * time.Millisecond // a transaction's length before any was seen
 	farthest     = 30 * time.Minute      // nobody is told to come back later than this after a pause
 	minSpacing   = 100 * time.Microsecond
+
+	// A provider that finds no first slot left asks again after firstTrial, and
+	// then ever later; its backlog follows at trialPlaces in such a wait.
+	firstTrial  = 250 * time.Millisecond
+	lastTrial   = 30 * time.Second
+	trialPlaces = 64
 )
 
 // Feedback is how an attempt went, for the provider's pace.
@@ -55,7 +61,8 @@ const (
 	Neutral  Feedback = iota // nothing learned (local fault, canceled)
 	Good                     // the server answered and took something or refused a recipient normally
 	Pushback                 // 421 or 4.7.x: halve and pause
-	Dead                     // could not connect, greet or EHLO
+	Dead                     // could not connect, greet or EHLO, or never answered
+	Lost                     // broke off in mid-dialogue: only the time it took is learned
 )
 
 // Shaper gives slots. It is safe for concurrent use.
@@ -68,7 +75,6 @@ type Shaper struct {
 	young     *list.List // of *Slot, held for less than slowAfter, the oldest first
 	doubtful  int        // slots held at providers that are slow or not proven yet, or for long
 	waiting   int        // waiters in all lines
-	slowNext  time.Time  // the come-back schedule of doubtful providers
 	swept     time.Time
 }
 
@@ -120,8 +126,9 @@ func (s *Shaper) Acquire(provider string, class string) (*Slot, time.Time) {
 
 // Wait is Acquire with some patience: where nothing but busy connections is in
 // the way it stands in the provider's line for at most max. Lines are bounded, one
-// at a quarter and all together at half of Options.Total; where the line is full,
-// a higher class takes the place of a lower one. It ends early when ctx does.
+// at an eighth and all together at a quarter of Options.Total, so that with the
+// slow ones they leave room for others; where the line is full, a higher class
+// takes the place of a lower one. It ends early when ctx does.
 func (s *Shaper) Wait(ctx context.Context, provider, class string, max time.Duration) (*Slot, time.Time) {
 	s.mu.Lock()
 	now, rank := s.o.Now(), rankOf(class)
@@ -167,6 +174,7 @@ func (sl *Slot) Release(f Feedback) {
 	now := s.o.Now()
 	s.age(now)
 	sl.p = nil
+	p.moved = now
 	p.held--
 	if sl.bulk {
 		p.heldBulk--
@@ -204,11 +212,12 @@ func (s *Shaper) age(now time.Time) {
 func (s *Shaper) grant(p *provider, r rank, now time.Time) *Slot {
 	s.age(now)
 	doubtful := p.doubtful()
-	if !p.open(now) || !p.room(r) || (doubtful && s.doubtful >= s.doubtfulMax()) {
+	if !p.open(now) || !p.room(r) || s.crowded(p) {
 		return nil
 	}
 	sl := &Slot{s: s, p: p, bulk: r == bulk, doubtful: doubtful, probe: p.broken, epoch: p.epoch, since: now}
 	sl.young = s.young.PushBack(sl)
+	p.moved, p.trialPause = now, 0
 	p.held++
 	if sl.bulk {
 		p.heldBulk++
@@ -219,9 +228,27 @@ func (s *Shaper) grant(p *provider, r rank, now time.Time) *Slot {
 	return sl
 }
 
-// doubtfulMax keeps half of the process for providers that are known to answer
-// soon: a thousand tarpits, each met for the first time, hold the other half.
-func (s *Shaper) doubtfulMax() int { return max(1, s.o.Total/2) }
+// crowded reports whether so many slots are held at doubtful providers that this
+// one gets none. Those known to be slow share half of the process. One that nobody
+// knows gets a first slot from a little beyond that half, so that it need not wait
+// for them: one transaction tells whether it is healthy. A second slot before that
+// it gets only while few are in doubt.
+func (s *Shaper) crowded(p *provider) bool {
+	if !p.doubtful() {
+		return false
+	}
+	most := max(1, s.o.Total/2)
+	if !p.slow() {
+		most = s.trials()
+		if p.held == 0 {
+			most = max(1, s.o.Total/2+s.trials())
+		}
+	}
+	return s.doubtful >= most
+}
+
+// trials is the part of the process that is kept for first slots.
+func (s *Shaper) trials() int { return s.o.Total / 8 }
 
 // provider finds or makes a provider's state and marks it used.
 func (s *Shaper) provider(name string, now time.Time) *provider {

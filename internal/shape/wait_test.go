@@ -13,13 +13,13 @@ import (
 
 func TestWaitTakesTheSlotThatFallsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Options{Total: 8})
+		s := New(Options{Total: 16})
 		release(take(s, "a", "bulk"), Good)
 		held := take(s, "a", "default")
 		var order []string
 		var mu sync.Mutex
 		var wg sync.WaitGroup
-		for _, class := range []string{"bulk", "default", "critical"} { // Total/4 = 2 in line: bulk is displaced
+		for _, class := range []string{"bulk", "default", "critical"} { // Total/8 = 2 in line: bulk is displaced
 			wg.Go(func() {
 				slot, later := s.Wait(t.Context(), "a", class, time.Second)
 				mu.Lock()
@@ -178,7 +178,7 @@ func TestConcurrentUse(t *testing.T) {
 				class := []string{"critical", "default", "bulk"}[r.IntN(3)]
 				slot, _ := s.Wait(t.Context(), fmt.Sprint("p", r.IntN(3)), class, time.Millisecond)
 				if slot != nil {
-					slot.Release(Feedback(r.IntN(4)))
+					slot.Release(Feedback(r.IntN(5)))
 				}
 			}
 		})

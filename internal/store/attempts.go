@@ -110,7 +110,8 @@ func (p *packer) decodeAttempt(raw string) (email.Attempt, error) {
 const maxAttempts = 1000
 
 // Attempts lists a message's attempts in the order in which they began; of more
-// than 1,000 those that ended last. ErrNotFound if there is no such message.
+// than 1,000 those that ended last. One that cannot be read is left out.
+// ErrNotFound if there is no such message.
 func (m *Messages) Attempts(ctx context.Context, w email.World, id string) ([]email.Attempt, error) {
 	keys, name, err := m.locate(w, id)
 	if err != nil {
@@ -132,7 +133,8 @@ func (m *Messages) Attempts(ctx context.Context, w email.World, id string) ([]em
 	for _, raw := range list.Val() {
 		a, err := m.packer.decodeAttempt(raw)
 		if err != nil {
-			return nil, fmt.Errorf("read attempts of %s: %w", id, err)
+			m.options.Log.ErrorContext(ctx, "an attempt cannot be read and is left out", "message", id, "error", err)
+			continue
 		}
 		out = append(out, a)
 	}

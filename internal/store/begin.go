@@ -37,6 +37,8 @@ type Claim struct {
 	Message  string
 	Envelope int
 	Fence    int64
+	// Repair: the caller is not the attempt's worker, and ends it in its place.
+	Repair bool
 }
 
 // beginScript takes the next fence of an envelope. Prelude, and

@@ -2,6 +2,8 @@ package store
 
 import (
 	"errors"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,8 +49,52 @@ func TestBrokenContentIsAnError(t *testing.T) {
 		if _, _, err := f.Messages.Events(ctx, email.Live, msg.ID, 0, 10); !errors.Is(err, errBroken) {
 			t.Errorf("Events = %v, want a broken record", err)
 		}
-		if _, err := f.Messages.Attempts(ctx, email.Live, msg.ID); !errors.Is(err, errBroken) {
-			t.Errorf("Attempts = %v, want a broken record", err)
+		if list, err := f.Messages.Attempts(ctx, email.Live, msg.ID); err != nil || len(list) != 0 {
+			t.Errorf("Attempts = %v, %v; want the broken one left out", list, err)
+		}
+	})
+}
+
+// One record that cannot be read hides neither the others of its page nor, by a
+// broken attempt, the rest of its timeline.
+func TestListPassesOverABrokenRecord(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		var log strings.Builder
+		f.Messages.options.Log = slog.New(slog.NewTextHandler(&log, nil))
+		var ids []string
+		for range 5 {
+			ids = append(ids, f.accept(t, draft(f.Messages, "ada@example.org")).ID)
+		}
+		keys, id, _ := f.Messages.locate(email.Live, ids[2])
+		f.rdb.HSet(t.Context(), keys.record(id), "y0", "x")
+		slices.Sort(ids)
+		slices.Reverse(ids)
+		want := slices.DeleteFunc(slices.Clone(ids), func(other string) bool { return other == long(id) })
+		var got []string
+		for before, next := "", ""; ; before = next {
+			var page []*email.Message
+			var err error
+			if page, next, err = f.Messages.List(t.Context(), email.Live, Filter{}, before, 2); err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range page {
+				got = append(got, m.ID)
+			}
+			if next == "" {
+				break
+			}
+		}
+		equal(t, "listed", got, want)
+		if !strings.Contains(log.String(), id) {
+			t.Errorf("the broken one is not named in the log: %s", &log)
+		}
+
+		whole := &email.Message{ID: want[0], World: email.Live}
+		f.conclude(t, f.begin(t, f.get(t, whole), 0, start()), start(), email.Outcome{Status: email.Delivered})
+		keys, id, _ = f.Messages.locate(email.Live, whole.ID)
+		f.rdb.LPush(t.Context(), keys.attempts(id), "1 no zstd")
+		if list, err := f.Messages.Attempts(t.Context(), email.Live, whole.ID); err != nil || len(list) != 1 {
+			t.Errorf("Attempts = %d, %v; want the whole one", len(list), err)
 		}
 	})
 }

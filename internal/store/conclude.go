@@ -22,37 +22,47 @@ type Concluded struct {
 // concludeScript writes what an attempt came to. Prelude, giveBack, and
 //
 //	KEYS 6 attempts
-//	ARGV 10 start of the attempt (0: it is not counted), 11 the attempt, 12... per
+//	ARGV 11 start of the attempt (0: it is not counted), 12 the attempt, 13... per
 //	     outcome: recipient, status, 1 if unknown, reason, event tail, reply
+//
+// A holder who is late, since a repair ended its attempt, still says what was
+// delivered or bounced while the envelope waits: it is no longer tried again. The
+// rest of what it says the repair has said.
 //
 // Returns as giveBack, and is safe to run twice for its reason. Edges: only a
 // recipient of this envelope that is not final moves; a canceled one becomes
 // canceled unless it was delivered or bounced.
 const concludeScript = `
-for k = 12, #ARGV, 6 do
+local known = false
+for k = 13, #ARGV, 6 do
   local r = s.r[tonumber(ARGV[k]) + 1]
   if not r or (r.e or 0) ~= envelope then return redis.error_reply('ERR an outcome outside the envelope') end
   if r.s == 'scheduled' then return redis.error_reply('ERR an outcome before its time') end
+  known = known or ((ARGV[k + 1] == 'delivered' or ARGV[k + 1] == 'bounced') and not FINAL[r.s])
 end
+if repaired and not known then return {'lost'} end
 
-local started = tonumber(ARGV[10])
+local started = tonumber(ARGV[11])
+local counted = repaired and e.y -- the repair counted this same attempt
 if started > 0 then
-  e.a = (e.a or 0) + 1
-  redis.call('RPUSH', KEYS[6], string.format('%d ', e.a) .. ARGV[11])
+  if not counted then e.a = (e.a or 0) + 1 end
+  if repair then repairStart = started end
+  redis.call('RPUSH', KEYS[6], string.format('%d ', e.a) .. ARGV[12])
 end
 
-for k = 12, #ARGV, 6 do
+for k = 13, #ARGV, 6 do
   local i = tonumber(ARGV[k]) + 1
   local r, status, reason, tail = s.r[i], ARGV[k + 1], ARGV[k + 3], ARGV[k + 4]
-  if not FINAL[r.s] then
+  local settled = status == 'delivered' or status == 'bounced'
+  if not FINAL[r.s] and (settled or not repaired) then
     if ARGV[k + 2] == '1' then r.u = (r.u or 0) + 1 end
-    if started > 0 then
+    if started > 0 and not (counted and r.l == counted) then
       r.a = (r.a or 0) + 1
       r.f = r.f or started
       r.l = started
     end
     if ARGV[k + 5] ~= '' then redis.call('HSET', KEYS[1], 'y' .. ARGV[k], ARGV[k + 5]) end
-    if status == 'delivered' or status == 'bounced' then
+    if settled then
       r.x = nil
       if status == 'delivered' then r.d = tonumber(now) else r.b = tonumber(now) end
       become(i, status, nil, tail)
@@ -67,6 +77,12 @@ for k = 12, #ARGV, 6 do
     end
   end
 end
+if repaired then
+  e.v, e.y = nil, nil
+  if not open(envelope) then close(envelope) end
+  save()
+  return answer()
+end
 for i, r in ipairs(s.r) do
   if (r.e or 0) == envelope and r.x == 1 and not FINAL[r.s] then drop(i) end
 end
@@ -76,7 +92,7 @@ return giveBack()
 // releaseScript gives an envelope back without an attempt. Prelude and giveBack.
 // An attempt past its mark is never released: its bytes may be out.
 const releaseScript = `
-if e.p == 'marked' then return {'lost'} end
+if e.p == 'marked' or repaired then return {'lost'} end
 for i, r in ipairs(s.r) do
   if (r.e or 0) == envelope and r.x == 1 and not FINAL[r.s] then drop(i) end
 end
@@ -85,7 +101,8 @@ return giveBack()
 
 // Conclude writes what an attempt came to: states, events, the attempt, due. With
 // a lost fence it returns ErrLostFence and changes nothing; run twice with the
-// same claim it answers as the first time. For recipients that are not final the
+// same claim it answers as the first time. Where a repair ended the attempt first,
+// a delivered or bounced is still taken while the envelope waits. For recipients that are not final the
 // envelope's next time is nextAt (their outcome's NextAt stays in the attempt
 // only). The attempt's number is the envelope's next, whatever a.Number says. An
 // attempt with a zero StartedAt never got as far as a slot: its outcomes count,
@@ -136,7 +153,11 @@ func (m *Messages) giveBackArgs(k shardKeys, id string, c Claim, nextAt, now tim
 	if nextAt.Before(now) {
 		nextAt = now
 	}
-	return append(m.changeArgs(k, id, now), c.Envelope, c.Fence, toMS(nextAt), dueScore(nextAt, now))
+	repair := 0
+	if c.Repair {
+		repair = 1
+	}
+	return append(m.changeArgs(k, id, now), c.Envelope, c.Fence, toMS(nextAt), dueScore(nextAt, now), repair)
 }
 
 func (m *Messages) giveBack(ctx context.Context, script *redis.Script, names []string, args []any) (*Concluded, error) {

@@ -68,6 +68,20 @@ func (m *Messages) Due(ctx context.Context, w email.World, shard uint8, now time
 	return entries, errors.Join(broken...)
 }
 
+// Entry reads one envelope as Due does, whenever it is due. Its Phase is zero if
+// the record is gone.
+func (m *Messages) Entry(ctx context.Context, w email.World, id string, envelope int) (Entry, error) {
+	keys, name, err := m.locate(w, id)
+	if err != nil {
+		return Entry{}, err
+	}
+	e, err := readEntry(w, dueMember(name, envelope), m.rdb.HGet(ctx, keys.record(name), "s"))
+	if err != nil {
+		return Entry{}, fmt.Errorf("read %s envelope %d: %w", id, envelope, err)
+	}
+	return e, nil
+}
+
 func readEntry(w email.World, member string, raw *redis.StringCmd) (Entry, error) {
 	id, envelope, err := parseDueMember(member)
 	if err != nil {

@@ -60,7 +60,8 @@ const maxLooked = 1000
 // It walks the smallest index that covers the filter and checks the rest on the
 // records, so that a page has no gap and no duplicate while messages arrive. One
 // call reads at most about 1,000 records: a filter that selects few of many may
-// give a short page, with next where it stopped. ErrCursor if before is no id.
+// give a short page, with next where it stopped. A record that cannot be read is
+// left out. ErrCursor if before is no id.
 func (m *Messages) List(ctx context.Context, w email.World, f Filter, before string, limit int) (page []*email.Message, next string, err error) {
 	if limit < 1 {
 		return nil, "", fmt.Errorf("%w: a limit below 1", ErrCursor)
@@ -167,7 +168,7 @@ func (m *Messages) candidates(ctx context.Context, walked []string, cursor strin
 	return ids, more, nil
 }
 
-// load reads records in order; nil for one that is gone.
+// load reads records in order; nil for one that is gone or cannot be read.
 func (m *Messages) load(ctx context.Context, w email.World, ids []string) ([]*email.Message, error) {
 	records := make([]*redis.MapStringStringCmd, len(ids))
 	if _, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
@@ -187,10 +188,13 @@ func (m *Messages) load(ctx context.Context, w email.World, ids []string) ([]*em
 		if len(record.Val()) == 0 {
 			continue
 		}
-		var err error
-		if out[i], err = decodeMessage(w, ids[i], record.Val()); err != nil {
-			return nil, err
+		msg, err := decodeMessage(w, ids[i], record.Val())
+		if err != nil {
+			// One broken record must not hide the others of its page.
+			m.options.Log.ErrorContext(ctx, "a record cannot be read and is left out of a list", "error", err)
+			continue
 		}
+		out[i] = msg
 	}
 	return out, nil
 }

@@ -106,16 +106,17 @@ end
 `
 
 // giveBackScript follows the prelude in conclude and release: an attempt that
-// holds the fence gives its envelope back.
+// holds the fence gives its envelope back, or a repair does so in its place.
 //
-//	ARGV 6 envelope, 7 fence, 8 next time, 9 due score
+//	ARGV 6 envelope, 7 fence, 8 next time, 9 due score, 10 1 if this is a repair, else 0
 //
 // Returns {'gone'}, {'lost'}, or {'ok', 1 if the envelope is done else 0,
 // generation, next time}. Safe to run twice: giving back stores the fence as the
-// last one that ended (z) and clears the hold, so a second run finds its own
-// fence there, changes nothing and answers from the state.
+// last one that ended (z), and whether a repair ended it (v), and clears the hold,
+// so a second run finds its own end there, changes nothing and answers from the
+// state. What the other of the two ended is lost.
 const giveBackScript = `
-local envelope, fence = tonumber(ARGV[6]), tonumber(ARGV[7])
+local envelope, fence, repair = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[10] == '1'
 local e = envelopes[envelope + 1]
 if not e then return {'gone'} end
 
@@ -126,11 +127,20 @@ local function answer()
 end
 
 if e.f ~= fence then return {'lost'} end
-if e.z == fence then return answer() end
-if e.p ~= 'flight' and e.p ~= 'marked' then return {'lost'} end
+-- repaired: a repair ended it, and the envelope still waits: the holder is late.
+local repaired = false
+local repairStart -- of the attempt that a repair counts
+if e.z == fence then
+  if repair == (e.v == 1) then return answer() end
+  if repair or e.p ~= 'wait' then return {'lost'} end
+  repaired = true
+elseif e.p ~= 'flight' and e.p ~= 'marked' then
+  return {'lost'}
+end
 
 local function giveBack()
-  e.z = fence
+  e.z, e.v, e.y = fence, nil, nil
+  if repair then e.v, e.y = 1, repairStart end
   if not open(envelope) then
     close(envelope)
   else

@@ -88,6 +88,8 @@ type envelopeState struct {
 	Marked     string      `json:"m,omitempty"` // recipient indexes, separated by spaces
 	Selectors  *string     `json:"k,omitempty"` // separated by spaces; present once signed
 	Ended      int64       `json:"z,omitempty"` // the last fence that was concluded or released
+	Repaired   int         `json:"v,omitempty"` // 1: by a repair
+	Counted    int64       `json:"y,omitempty"` // and the start of the attempt that it counted
 }
 
 // reply is the last word of a server about one recipient.

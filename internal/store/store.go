@@ -18,6 +18,7 @@ package store
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -48,9 +49,14 @@ type Options struct {
 	// StubRetention is how long the envelopes' stubs are kept after the last
 	// final state, for late bounces and complaints: 90 d.
 	StubRetention time.Duration
+	// Log names what cannot be read and is passed over. Nil: silent.
+	Log *slog.Logger
 }
 
 func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	o.Shards = min(max(o.Shards, 1), 256)
 	const day = 24 * time.Hour
 	for _, d := range []struct {

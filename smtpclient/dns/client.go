@@ -31,12 +31,16 @@ type ClientOptions struct {
 	// MinTTL is the shortest time an answer is kept: 5 s. Negative: as long as
 	// the answer itself says, even if that is not at all.
 	MinTTL time.Duration
-	Now    func() time.Time // the clock of the cache, for tests
+	// FailureTTL is how long a first failure (SERVFAIL, silence) is remembered
+	// instead of asking again: 30 s, and twice as long each time that it repeats, up
+	// to 5 min. Negative: not at all.
+	FailureTTL time.Duration
+	Now        func() time.Time // the clock of the cache, for tests
 }
 
 // Client asks recursive resolvers over UDP, then TCP when truncated; it caches
-// within TTL bounds (5 s to 1 h, negative answers at most 5 min), and concurrent
-// lookups of one question share one query. It is safe for concurrent use and a
+// within TTL bounds (5 s to 1 h, negative answers and failures at most 5 min), and
+// concurrent lookups of one question share one query. It is safe for concurrent use and a
 // Resolver.
 type Client struct {
 	servers []string
@@ -52,9 +56,12 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if c.timeout <= 0 {
 		c.timeout = defaultTimeout
 	}
-	c.cache = cache{floor: minKept, now: o.Now, entries: map[question]entry{}}
+	c.cache = cache{floor: minKept, fault: firstFault, now: o.Now, entries: map[question]entry{}}
 	if o.MinTTL != 0 {
 		c.cache.floor = max(o.MinTTL, 0)
+	}
+	if o.FailureTTL != 0 {
+		c.cache.fault = max(o.FailureTTL, 0)
 	}
 	if c.cache.now == nil {
 		c.cache.now = time.Now
@@ -144,8 +151,11 @@ func (f fresh) TXT(ctx context.Context, name string) ([]string, error) {
 
 // cached answers from memory or asks.
 func (c *Client) cached(ctx context.Context, q question) (answer, error) {
-	if a, ok := c.cache.get(q); ok {
-		return a, a.err(q)
+	if e, ok := c.cache.get(q); ok {
+		if e.failure != nil {
+			return answer{}, e.failure
+		}
+		return e.answer, e.answer.err(q)
 	}
 	return c.shared(ctx, q)
 }
@@ -170,8 +180,8 @@ func (c *Client) shared(ctx context.Context, q question) (answer, error) {
 	}
 }
 
-// query takes a slot, asks, and remembers the answer. Failures are not
-// remembered.
+// query takes a slot, asks, and remembers what came of it: a domain whose servers
+// are silent must not cost each of its mails the whole wait (RFC 2308 7).
 func (c *Client) query(ctx context.Context, q question) (answer, error) {
 	select {
 	case c.slots <- struct{}{}:
@@ -182,6 +192,8 @@ func (c *Client) query(ctx context.Context, q question) (answer, error) {
 	a, err := resolve(ctx, c.ask, q)
 	if err == nil || a.missing {
 		c.cache.put(q, a)
+	} else {
+		c.cache.fail(q, err)
 	}
 	return a, err
 }

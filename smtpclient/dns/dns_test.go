@@ -25,7 +25,7 @@ func serve(t testing.TB, z *Zone) *Client {
 			t.Error(err)
 		}
 	})
-	return client(t, ClientOptions{Server: s.Addr(), MinTTL: -1})
+	return client(t, ClientOptions{Server: s.Addr(), MinTTL: -1, FailureTTL: -1})
 }
 
 func client(t testing.TB, o ClientOptions) *Client {
