@@ -87,7 +87,7 @@ func (k *Keys) ByHash(ctx context.Context, w email.World, hash [32]byte) (*Key, 
 	}
 	var s storedKey
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return nil, fmt.Errorf("find a key: %w: %w", errBroken, err)
+		return nil, fmt.Errorf("find a key: %w: %w", ErrBroken, err)
 	}
 	return &Key{ID: s.ID, World: w, Name: s.Name, Prefix: s.Prefix, Scopes: s.Scopes, CreatedAt: fromMS(s.Created)}, nil
 }

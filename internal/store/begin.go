@@ -110,7 +110,7 @@ func (m *Messages) readStart(w email.World, id string, answer []any) (*Start, er
 		return start, nil
 	case Begun, Early, Occupied:
 	default:
-		return nil, fmt.Errorf("%w: no verdict", errBroken)
+		return nil, fmt.Errorf("%w: no verdict", ErrBroken)
 	}
 	start.Fence, _ = at(answer, 1).(int64)
 	pairs, _ := at(answer, 2).([]any)

@@ -85,7 +85,7 @@ func readEntry(w email.World, member string, raw *redis.StringCmd) (Entry, error
 		return Entry{}, err
 	}
 	if envelope >= len(s.Envelopes) {
-		return Entry{}, fmt.Errorf("%w: no such envelope", errBroken)
+		return Entry{}, fmt.Errorf("%w: no such envelope", ErrBroken)
 	}
 	e.State, e.ExpiresAt = s.Envelopes[envelope].decode(), fromMS(s.Expires)
 	return e, nil

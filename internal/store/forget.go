@@ -144,7 +144,7 @@ func (m *Messages) forget(ctx context.Context, w email.World, keys shardKeys, id
 // stageOf says what of a finished message is to be forgotten now.
 func (m *Messages) stageOf(msg *email.Message, now time.Time) (stage, error) {
 	if msg.CompletedAt.IsZero() {
-		return stage{}, fmt.Errorf("%w: it is not finished", errBroken)
+		return stage{}, fmt.Errorf("%w: it is not finished", ErrBroken)
 	}
 	content := msg.CompletedAt.Add(m.options.ContentRetention)
 	metadata := msg.CompletedAt.Add(m.options.MetadataRetention)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -202,13 +201,11 @@ func encodeState(m *email.Message) ([]byte, error) {
 	return json.Marshal(out)
 }
 
-var errBroken = errors.New("broken record")
-
 // decodeMessage reads a record's fields as Redis gave them.
 func decodeMessage(w email.World, id string, fields map[string]string) (*email.Message, error) {
 	var fixed meta
 	if err := json.Unmarshal([]byte(fields["m"]), &fixed); err != nil {
-		return nil, fmt.Errorf("decode message %s: %w: %w", long(id), errBroken, err)
+		return nil, fmt.Errorf("decode message %s: %w: %w", long(id), ErrBroken, err)
 	}
 	now, err := decodeState(fields["s"])
 	if err != nil {
@@ -231,7 +228,7 @@ func decodeMessage(w email.World, id string, fields map[string]string) (*email.M
 		fixed.Recipients = impliedRecipients(m)
 	}
 	if len(fixed.Recipients) != len(now.Recipients) || len(fixed.Envelopes) != len(now.Envelopes) {
-		return nil, fmt.Errorf("decode message %s: %w: its parts disagree", long(id), errBroken)
+		return nil, fmt.Errorf("decode message %s: %w: its parts disagree", long(id), ErrBroken)
 	}
 	if err := fill(m, &fixed, now, fields); err != nil {
 		return nil, fmt.Errorf("decode message %s: %w", long(id), err)
@@ -274,23 +271,23 @@ func fill(m *email.Message, fixed *meta, now *state, fields map[string]string) e
 func decodeState(raw string) (*state, error) {
 	var s state
 	if err := json.Unmarshal([]byte(raw), &s); err != nil {
-		return nil, fmt.Errorf("%w: %w", errBroken, err)
+		return nil, fmt.Errorf("%w: %w", ErrBroken, err)
 	}
 	for _, r := range s.Recipients {
 		if r.Envelope < -1 || r.Envelope >= len(s.Envelopes) || !slices.Contains(email.RecipientStatuses(), r.Status) {
-			return nil, fmt.Errorf("%w: a recipient's state", errBroken)
+			return nil, fmt.Errorf("%w: a recipient's state", ErrBroken)
 		}
 	}
 	for _, e := range s.Envelopes {
 		for word := range strings.FieldsSeq(e.Marked) {
 			if i, err := strconv.Atoi(word); err != nil || i < 0 || i >= len(s.Recipients) {
-				return nil, fmt.Errorf("%w: an envelope's mark", errBroken)
+				return nil, fmt.Errorf("%w: an envelope's mark", ErrBroken)
 			}
 		}
 		switch e.Phase {
 		case email.Waiting, email.InFlight, email.Marked, email.Done:
 		default:
-			return nil, fmt.Errorf("%w: an envelope's phase", errBroken)
+			return nil, fmt.Errorf("%w: an envelope's phase", ErrBroken)
 		}
 	}
 	return &s, nil
@@ -337,7 +334,7 @@ func decodeReply(raw string) (*email.Reply, error) {
 	}
 	var r reply
 	if err := json.Unmarshal([]byte(raw), &r); err != nil {
-		return nil, fmt.Errorf("%w: a reply: %w", errBroken, err)
+		return nil, fmt.Errorf("%w: a reply: %w", ErrBroken, err)
 	}
 	return fromReply(&r), nil
 }

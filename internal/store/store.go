@@ -32,6 +32,13 @@ var (
 	ErrRefused           = errors.New("the mark was refused") // wrapped by *Refused
 	ErrAlreadyExists     = errors.New("already exists")
 	ErrCursor            = errors.New("bad cursor")
+	// ErrUnavailable is a Redis that does not answer, loads, or may not be written
+	// now. Whether what was asked of it happened is not known.
+	ErrUnavailable = errors.New("the store is not available")
+	// ErrFull refuses new mail while memory is short. What is there can be worked off.
+	ErrFull = errors.New("the store is full")
+	// ErrBroken is content of Redis that cannot be read.
+	ErrBroken = errors.New("broken record")
 )
 
 // Options says how the key space is divided and how long things are kept.
@@ -48,6 +55,9 @@ type Options struct {
 	// StubRetention is how long the envelopes' stubs are kept after the last
 	// final state, for late bounces and complaints: 90 d.
 	StubRetention time.Duration
+	// InProcess says that Redis is inside this process, as in dev: there is
+	// nothing to inspect, and nothing survives.
+	InProcess bool
 }
 
 func (o Options) withDefaults() Options {
@@ -76,14 +86,21 @@ type Store struct {
 	Keys     *Keys    // API keys
 	Domains  *Domains // sending domains
 	Leases   *Leases  // leases, heartbeats, the check value of the installation's secret
+
+	rdb     redis.UniversalClient
+	options Options
+	room    *room
 }
 
-// New returns a store on rdb, whose retries of lost replies may stay on. It
-// does not connect.
+// New returns a store on rdb, whose retries of lost replies may stay on, and
+// whose errors it gives types (a hook). It does not connect.
 func New(rdb redis.UniversalClient, o Options) *Store {
 	o = o.withDefaults()
+	rdb.AddHook(typed{})
+	room := &room{}
 	return &Store{
-		Messages: &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker()},
+		rdb: rdb, options: o, room: room,
+		Messages: &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker(), room: room},
 		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript)},
 		Domains:  &Domains{rdb: rdb, swap: redis.NewScript(swapDomainScript)},
 		Leases:   &Leases{rdb: rdb, hold: redis.NewScript(holdScript), drop: redis.NewScript(dropScript)},
@@ -96,6 +113,7 @@ type Messages struct {
 	options Options
 	scripts *scripts
 	packer  *packer
+	room    *room
 }
 
 // scripts are the Lua scripts that change a message.
