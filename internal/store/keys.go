@@ -52,6 +52,7 @@ import (
 //
 //	<world>:{keys}:h:<hex SHA-256 of the secret>  string, an API key: JSON, type storedKey
 //	<world>:{keys}:i:<key id>                     string, the hash above
+//	<world>:{keys}:ids                            set of the ids of all API keys
 //
 // # Of the installation, in no world
 //
@@ -59,6 +60,7 @@ import (
 //	install:lease:<name>  string with TTL, the holder
 //	install:beat:<worker> string with TTL, a worker's heartbeat
 //	install:secret        string, the check value of the installation's secret
+//	install:epoch         string, JSON: type storedEpoch in epoch.go
 
 // shardKeys names the keys of one shard of one world.
 type shardKeys struct{ prefix string }
@@ -141,16 +143,19 @@ func (m *Messages) locate(w email.World, messageID string) (k shardKeys, id stri
 	return keysOf(w, shard), short(messageID), nil
 }
 
-// {keys} joins the two names of an API key in one slot, for the script that writes both.
+// {keys} joins the names of an API key in one slot, for the scripts that change them.
 func apiKeyByHash(w email.World, hash [32]byte) string {
 	return string(w) + ":{keys}:h:" + hex.EncodeToString(hash[:])
 }
 
 func apiKeyByID(w email.World, id string) string { return string(w) + ":{keys}:i:" + id }
 
+func apiKeyIDs(w email.World) string { return string(w) + ":{keys}:ids" }
+
 const (
 	domainsKey  = "install:domains"
 	secretKey   = "install:secret"
 	leasePrefix = "install:lease:"
 	beatPrefix  = "install:beat:"
+	epochKey    = "install:epoch"
 )

@@ -101,7 +101,7 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 	return &Store{
 		rdb: rdb, options: o, room: room,
 		Messages: &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker(), room: room},
-		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript)},
+		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript), revoke: redis.NewScript(revokeKeyScript)},
 		Domains:  &Domains{rdb: rdb, swap: redis.NewScript(swapDomainScript)},
 		Leases:   &Leases{rdb: rdb, hold: redis.NewScript(holdScript), drop: redis.NewScript(dropScript)},
 	}

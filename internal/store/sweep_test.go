@@ -214,3 +214,21 @@ func TestForgetBrokenRecord(t *testing.T) {
 		}
 	})
 }
+
+func TestBacklog(t *testing.T) {
+	each(t, Options{Shards: 4}, func(t *testing.T, f *fixture) {
+		if b, err := f.Messages.Backlog(t.Context(), email.Live); err != nil || b != (Backlog{}) {
+			t.Errorf("of nothing: %+v, %v", b, err)
+		}
+		for range 5 {
+			f.accept(t, draft(f.Messages, "a@b.test", "c@d.test"))
+		}
+		b, err := f.Messages.Backlog(t.Context(), email.Live)
+		if err != nil || b.Envelopes != 10 || !b.Next.Equal(start().Add(lookAfter)) {
+			t.Errorf("%+v, %v; want 10 envelopes from %v on", b, err, start().Add(lookAfter))
+		}
+		if b, err := f.Messages.Backlog(t.Context(), email.Test); err != nil || b.Envelopes != 0 {
+			t.Errorf("of another world: %+v, %v", b, err)
+		}
+	})
+}
