@@ -46,6 +46,8 @@ func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
 	d := w.delivery(job, start)
 	w.running.add(d.claim)
 	defer w.running.remove(d.claim)
+	w.o.Metrics.inFlight.Inc()
+	defer w.o.Metrics.inFlight.Dec()
 	if !d.w.o.Now().Before(d.expires()) {
 		return d.expire(ctx)
 	}
@@ -55,6 +57,7 @@ func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
 	}
 	slot, later := w.o.Shaper.Wait(ctx, plan.Provider, class(d.m), w.o.Patience)
 	if slot == nil {
+		w.o.Metrics.putOff.Inc()
 		return d.release(ctx, later) // not now is no failure, and no attempt
 	}
 	defer slot.Release(shape.Neutral)
@@ -157,7 +160,12 @@ func (s Schedule) expires(m *email.Message, envelope int) time.Time {
 // conclude writes an attempt's outcomes down and wakes what is left.
 func (d *delivery) conclude(ctx context.Context, a *email.Attempt, nextAt time.Time) error {
 	return d.giveBack(ctx, func(ctx context.Context) (*store.Concluded, error) {
-		return d.w.o.Store.Messages.Conclude(ctx, d.claim, a, nextAt, d.w.o.Now())
+		now := d.w.o.Now()
+		done, err := d.w.o.Store.Messages.Conclude(ctx, d.claim, a, nextAt, now)
+		if err == nil {
+			d.w.o.Metrics.concluded(d.m, a, now)
+		}
+		return done, err
 	})
 }
 
@@ -176,6 +184,7 @@ func (d *delivery) giveBack(ctx context.Context, do func(context.Context) (*stor
 	done, err := d.w.insist(ctx, do)
 	switch {
 	case errors.Is(err, store.ErrLostFence):
+		d.w.o.Metrics.lateFence.Inc()
 		d.w.o.Log.Warn("outcome not written: another holds the envelope", "message", d.m.ID, "envelope", d.job.Envelope)
 		return nil
 	case err != nil:

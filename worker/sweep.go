@@ -196,6 +196,7 @@ func (s *sweeper) repairMarked(ctx context.Context, e store.Entry) error {
 	if err != nil {
 		return err
 	}
+	s.w.o.Metrics.concluded(m, a, now)
 	s.w.o.Log.Warn("attempt of a dead worker is an unknown outcome", "message", e.Message, "envelope", e.Envelope, "fence", e.State.Fence, "worker", e.State.Worker)
 	s.wake(ctx, e, done)
 	return nil

@@ -22,6 +22,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"postrider/internal/dkim"
 	"postrider/internal/email"
 	"postrider/internal/queue"
@@ -58,6 +60,7 @@ type Options struct {
 	Sender   Sender
 	Shaper   *shape.Shaper
 	Schedule Schedule
+	Metrics  *Metrics // nil: not measured
 	Log      *slog.Logger
 	Now      func() time.Time
 
@@ -85,6 +88,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(prometheus.NewRegistry())
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
