@@ -49,6 +49,8 @@ func TestCommandLine(t *testing.T) {
 	}{
 		{name: "nothing", status: 0, out: "Begin with `postrider dev`"},
 		{name: "help", args: []string{"--help"}, status: 0, out: "dev"},
+		{name: "help of serve", args: []string{"serve", "--help"}, status: 0, out: ":8025"},
+		{name: "serve without Redis", args: []string{"serve"}, status: 1, err: "set POSTRIDER_REDIS_URL (such as redis://127.0.0.1:6379), or run `postrider dev`"},
 		{name: "help of a command", args: []string{"dev", "--help"}, status: 0, out: "127.0.0.1:8025"},
 		{name: "version", args: []string{"--version"}, status: 0, out: versionName()},
 		{name: "unknown command", args: []string{"sned"}, status: 2, err: "See postrider --help."},

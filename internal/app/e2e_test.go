@@ -138,14 +138,14 @@ func request(f fate, n int) map[string]any {
 
 // TestEndToEnd sends a thousand messages through the whole service to MX hosts
 // that behave in every way, on a real redis-server.
-func TestEndToEnd(t *testing.T) { endToEnd(t, redistest.Server(t), 1) }
+func TestEndToEnd(t *testing.T) { endToEnd(t, redistest.Server(t), false, 1) }
 
 // TestEndToEndInProcess is the same at a tenth of the size, on the Redis of dev.
-func TestEndToEndInProcess(t *testing.T) { endToEnd(t, redistest.InProcess(t), 10) }
+func TestEndToEndInProcess(t *testing.T) { endToEnd(t, redistest.InProcess(t), true, 10) }
 
-func endToEnd(t *testing.T, redisURL string, part int) {
+func endToEnd(t *testing.T, redisURL string, inProcess bool, part int) {
 	net := buildInternet(t, part)
-	s := startService(t, redisURL, net)
+	s := startService(t, redisURL, inProcess, net)
 	keys := s.verifyDomain("acme.test", net)
 
 	type sent struct {
