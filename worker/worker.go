@@ -104,11 +104,13 @@ type Worker struct {
 	o       Options
 	running *running
 	alarms  *alarms
+	// sweepNow asks the sweeper not to wait for its time.
+	sweepNow chan struct{}
 }
 
 // New makes a Worker. It does nothing before Deliver or Run.
 func New(o Options) *Worker {
-	return &Worker{o: o.withDefaults(), running: newRunning(), alarms: newAlarms()}
+	return &Worker{o: o.withDefaults(), running: newRunning(), alarms: newAlarms(), sweepNow: make(chan struct{}, 1)}
 }
 
 const (

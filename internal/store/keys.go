@@ -39,6 +39,9 @@ import (
 //	            member <id>:<envelope>, score time. The only clock
 //	purge       sorted set of finished messages, when to forget the next part:
 //	            member <id>, score time
+//	broken      sorted set of what could not be read and was set aside, so that it
+//	            does not fail for ever: member due:<member of due> or
+//	            purge:<id>, score time
 //	ix:a        sorted set of all messages, score 0, member <id>
 //	ix:s:<status>  the same by the message's derived status (api.md 10.2)
 //	ix:t:<tag>     the same by tag
@@ -77,6 +80,7 @@ func (k shardKeys) stub(id string) string     { return k.prefix + "v:" + id }
 func (k shardKeys) stream() string            { return k.prefix + "events" }
 func (k shardKeys) due() string               { return k.prefix + "due" }
 func (k shardKeys) purge() string             { return k.prefix + "purge" }
+func (k shardKeys) broken() string            { return k.prefix + "broken" }
 func (k shardKeys) all() string               { return k.prefix + "ix:a" }
 func (k shardKeys) statusStem() string        { return k.prefix + "ix:s:" }
 func (k shardKeys) tag(tag string) string     { return k.prefix + "ix:t:" + tag }

@@ -1,5 +1,13 @@
 package store
 
+// whenFull begins every script that works the queue off. A Redis above its
+// maxmemory refuses commands that may take memory, but not after a script has
+// written something: PERSIST of a key without TTL is the smallest such write, and
+// changes nothing. Without it an outcome could not be written down, and the mail
+// would go out twice. (The flag allow-oom says the same, but miniredis knows no
+// flags.) accept does without: new mail is what a full Redis is to refuse.
+const whenFull = "redis.call('PERSIST', KEYS[1])\n"
+
 // preludeScript is the common beginning of the scripts that change recipients:
 // begin, conclude, release, cancel. They share
 //

@@ -103,7 +103,7 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 		Messages: &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker(), room: room},
 		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript), revoke: redis.NewScript(revokeKeyScript)},
 		Domains:  &Domains{rdb: rdb, swap: redis.NewScript(swapDomainScript)},
-		Leases:   &Leases{rdb: rdb, hold: redis.NewScript(holdScript), drop: redis.NewScript(dropScript)},
+		Leases:   newLeases(rdb),
 	}
 }
 
@@ -119,19 +119,20 @@ type Messages struct {
 // scripts are the Lua scripts that change a message.
 type scripts struct {
 	accept, begin, mark, conclude, release, cancel *redis.Script
-	lookAgain, advance, forget                     *redis.Script
+	lookAgain, advance, forget, setAside           *redis.Script
 }
 
 func newScripts() *scripts {
 	return &scripts{
 		accept:    redis.NewScript(acceptScript),
-		begin:     redis.NewScript(preludeScript + beginScript),
-		mark:      redis.NewScript(markScript),
-		conclude:  redis.NewScript(preludeScript + giveBackScript + concludeScript),
-		release:   redis.NewScript(preludeScript + giveBackScript + releaseScript),
-		cancel:    redis.NewScript(preludeScript + cancelScript),
-		lookAgain: redis.NewScript(lookAgainScript),
-		advance:   redis.NewScript(advanceScript),
-		forget:    redis.NewScript(forgetScript),
+		begin:     redis.NewScript(whenFull + preludeScript + beginScript),
+		mark:      redis.NewScript(whenFull + markScript),
+		conclude:  redis.NewScript(whenFull + preludeScript + giveBackScript + concludeScript),
+		release:   redis.NewScript(whenFull + preludeScript + giveBackScript + releaseScript),
+		cancel:    redis.NewScript(whenFull + preludeScript + cancelScript),
+		lookAgain: redis.NewScript(whenFull + lookAgainScript),
+		advance:   redis.NewScript(whenFull + advanceScript),
+		forget:    redis.NewScript(whenFull + forgetScript),
+		setAside:  redis.NewScript(whenFull + setAsideScript),
 	}
 }

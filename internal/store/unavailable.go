@@ -13,7 +13,8 @@ import (
 
 // typed is a hook that gives the errors of Redis the types that callers know:
 // ErrUnavailable for a Redis that does not answer or may not be written now,
-// ErrFull for one without memory. It stands outside the client's own retries,
+// ErrFull for one without memory, ErrBroken for content that is not of its kind.
+// It stands outside the client's own retries,
 // so that what it sees is their last word.
 type typed struct{}
 
@@ -50,6 +51,9 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w: %w", ErrFull, ErrUnavailable, err)
 	case unavailable(err):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case redis.HasErrorPrefix(err, "WRONGTYPE"), redis.HasErrorPrefix(err, "user_script"), redis.HasErrorPrefix(err, "Error compiling script"):
+		// A key of another kind, or a script that met what it cannot work on.
+		return fmt.Errorf("%w: %w", ErrBroken, err)
 	}
 	return err
 }
