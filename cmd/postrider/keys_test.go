@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
-
 	"postrider/api"
 )
 
@@ -67,13 +65,7 @@ func TestKeys(t *testing.T) {
 // onlyHashes looks for a secret in all of Redis: only its hash may be there.
 func onlyHashes(t *testing.T, i *installation, secret string) {
 	t.Helper()
-	options, err := redis.ParseURL(strings.TrimPrefix(i.environ[0], "POSTRIDER_REDIS_URL="))
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.DisableIdentity = true
-	rdb := redis.NewClient(options)
-	defer rdb.Close()
+	rdb := i.redis()
 	sum := sha256.Sum256([]byte(secret))
 	hashed := false
 	for _, key := range rdb.Keys(t.Context(), "*").Val() {

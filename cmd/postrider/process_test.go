@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"postrider/internal/redistest"
 )
 
@@ -51,6 +53,19 @@ func install(t *testing.T, relay string) *installation {
 	}
 	i.key = strings.TrimSuffix(out, "\n")
 	return i
+}
+
+// redis is a client of its Redis.
+func (i *installation) redis() *redis.Client {
+	i.t.Helper()
+	options, err := redis.ParseURL(strings.TrimPrefix(i.environ[0], "POSTRIDER_REDIS_URL="))
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	options.DisableIdentity = true
+	rdb := redis.NewClient(options)
+	i.t.Cleanup(func() { _ = rdb.Close() })
+	return rdb
 }
 
 // command is a process of the installation that is not started yet.

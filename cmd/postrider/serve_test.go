@@ -205,7 +205,7 @@ func TestServeReady(t *testing.T) {
 	if d := answer.Checks["durability"]; !d.OK || !strings.Contains(d.Detail, "everysec: up to 1 s of accepted mail may be lost") {
 		t.Errorf("durability: %+v", d)
 	}
-	for _, name := range []string{"redis", "draining", "admission"} {
+	for _, name := range []string{"redis", "epoch", "draining", "admission"} {
 		if !answer.Checks[name].OK {
 			t.Errorf("%s: %+v", name, answer.Checks[name])
 		}
@@ -247,15 +247,19 @@ func TestServeRefuses(t *testing.T) {
 			}
 		})
 	}
-	for _, environ := range [][]string{
-		{"POSTRIDER_RETURN_PATH_DOMAIN=", "POSTRIDER_HOSTNAME=box", "POSTRIDER_ALLOW_UNSAFE=no-return-path,no-hostname"},
-		{"POSTRIDER_RETURN_PATH_DOMAIN=", "POSTRIDER_HOSTNAME=box", "POSTRIDER_RELAY=smtp://127.0.0.1:1"},
-		{"POSTRIDER_HOSTNAME=box", "POSTRIDER_ROLES=api"},
+	for _, c := range []struct {
+		environ []string
+		said    bool // in the log
+	}{
+		{[]string{"POSTRIDER_RETURN_PATH_DOMAIN=", "POSTRIDER_HOSTNAME=box", "POSTRIDER_ALLOW_UNSAFE=no-return-path,no-hostname"}, true},
+		{[]string{"POSTRIDER_RETURN_PATH_DOMAIN=", "POSTRIDER_HOSTNAME=box", "POSTRIDER_RELAY=smtp://127.0.0.1:1"}, true},
+		{[]string{"POSTRIDER_HOSTNAME=box", "POSTRIDER_ROLES=api"}, false},
 	} {
+		environ := c.environ
 		i := &installation{t: t, environ: append(append([]string(nil), good...), environ...)}
 		p := i.serve()
-		if p.said("not as safe as it could be") == nil {
-			t.Errorf("%v: the log says nothing of what is allowed\n%s", environ, p.log.String())
+		if said := p.said("not as safe as it could be") != nil; said != c.said {
+			t.Errorf("%v: the log says what is allowed: %t\n%s", environ, said, p.log.String())
 		}
 		p.signal(syscall.SIGTERM)
 		if status := p.ended(); status != 0 {
@@ -292,5 +296,45 @@ func TestServeRedisGone(t *testing.T) {
 			t.Fatalf("after its return: %d %v %v", a.status, a.body, err)
 		}
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// TestServeUnsafeRedis: a Redis that would lose mail is refused, and so is one that
+// was emptied.
+func TestServeUnsafeRedis(t *testing.T) {
+	t.Parallel()
+	i := install(t, "smtp://127.0.0.1:1")
+	rdb := i.redis()
+	set := func(name, value string) {
+		t.Helper()
+		if err := rdb.ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("appendonly", "no")
+	set("maxmemory-policy", "allkeys-lru")
+	status, _, errs := i.run("serve")
+	if status != 1 || !strings.Contains(errs, "POSTRIDER_ALLOW_UNSAFE=no-append-only,eviction") {
+		t.Fatalf("%d %s", status, errs)
+	}
+	p := i.serve("--allow-unsafe", "no-append-only,eviction")
+	if _, body := p.get("/readyz"); !strings.Contains(body, "none: accepted mail is lost when Redis restarts") || !strings.Contains(body, "eviction: ") {
+		t.Errorf("/readyz does not say what is allowed: %s", body)
+	}
+	p.signal(syscall.SIGTERM)
+	if status := p.ended(); status != 0 {
+		t.Errorf("ended with %d\n%s", status, p.log.String())
+	}
+
+	set("appendonly", "yes")
+	set("maxmemory-policy", "noeviction")
+	p = i.serve()
+	p.signal(syscall.SIGTERM)
+	p.ended()
+	if err := rdb.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, errs := i.run("serve"); status != 1 || !strings.Contains(errs, "does not hold what it held before") || !strings.Contains(errs, "fsck --accept-epoch") {
+		t.Errorf("an emptied Redis: %d %s", status, errs)
 	}
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -43,6 +44,25 @@ func UnsafeWords() []string {
 	return words
 }
 
+// openGuard watches Redis. Its epoch is mirrored only where this installation keeps
+// files at all.
+func (a *App) openGuard() error {
+	c := a.options.Config
+	dir := c.DataDir
+	if dir == "" && c.SecretKey == "" && a.options.Secret == nil {
+		var err error
+		if dir, err = dataDir(c); err != nil {
+			return err
+		}
+	}
+	if dir == "" && !a.options.InProcess {
+		a.options.Log.Warn("no POSTRIDER_DATA_DIR: a Redis that was emptied while every process was away is not noticed")
+	}
+	a.health.mirrored = dir != ""
+	a.guard = a.Store.Guard(store.GuardOptions{Allowed: c.AllowUnsafe, DataDir: dir, Log: a.options.Log})
+	return nil
+}
+
 // admit refuses what is not safe and not allowed, and says in the log what is
 // weaker than it could be.
 func (a *App) admit(ctx context.Context) error {
@@ -52,20 +72,22 @@ func (a *App) admit(ctx context.Context) error {
 			return fmt.Errorf("POSTRIDER_ALLOW_UNSAFE: there is no refusal %q; there are %s", word, strings.Join(UnsafeWords(), ", "))
 		}
 	}
-	inspection, err := a.Store.Inspect(ctx)
-	if err != nil {
+	var fatal []store.Fault
+	var unsafe *store.Refusal
+	switch err := a.guard.Start(ctx); {
+	case errors.As(err, &unsafe):
+		fatal = unsafe.Faults
+	case errors.Is(err, store.ErrEpoch):
+		return fmt.Errorf("%w; look what became of it, then run `postrider fsck --accept-epoch`", err)
+	case err != nil:
 		return err
 	}
-	a.health.found(inspection)
-	faults := append(slices.Clone(inspection.Faults), directFaults(c)...)
-	var fatal []store.Fault
-	for _, f := range faults {
-		switch {
-		case f.Fatal && !c.Allows(f.Word):
+	for _, f := range directFaults(c) {
+		if f.Fatal && !c.Allows(f.Word) {
 			fatal = append(fatal, f)
-		default:
-			a.options.Log.Warn("not as safe as it could be", "word", f.Word, "what", f.Text)
+			continue
 		}
+		a.options.Log.Warn("not as safe as it could be", "fault", f.Word, "what", f.Text)
 	}
 	if len(fatal) > 0 {
 		return &Refused{Faults: fatal}

@@ -75,6 +75,7 @@ type App struct {
 	options  Options
 	registry *prometheus.Registry
 	health   *health
+	guard    *store.Guard
 	handler  http.Handler
 	listener net.Listener
 	worker   *worker.Worker // of the worker role, else nil
@@ -97,6 +98,9 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 		a.options.Log = slog.New(slog.DiscardHandler)
 	}
 	if err := a.openStore(ctx); err != nil {
+		return a, err
+	}
+	if err := a.openGuard(); err != nil {
 		return a, err
 	}
 	if err := a.admit(ctx); err != nil {
@@ -238,7 +242,10 @@ func (a *App) listen() error {
 }
 
 // Durability is the level of the Redis behind this process: store.LevelAlways...
-func (a *App) Durability() string { return a.health.level() }
+func (a *App) Durability() string {
+	i, _ := a.guard.Last()
+	return i.Level
+}
 
 // Address is where it listens for HTTP.
 func (a *App) Address() string { return a.listener.Addr().String() }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,24 +22,9 @@ type health struct {
 	app      *App
 	ping     func(context.Context) error
 	draining atomic.Bool
-
-	mu         sync.Mutex
-	inspection *store.Inspection // the last one
+	lost     atomic.Bool // Redis is not the one it was
+	mirrored bool        // the epoch is, in the data directory
 }
-
-func (h *health) found(i *store.Inspection) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.inspection = i
-}
-
-func (h *health) last() *store.Inspection {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.inspection
-}
-
-func (h *health) level() string { return h.last().Level }
 
 // readiness is the answer of /readyz.
 type readiness struct {
@@ -108,7 +92,7 @@ func (h *health) serveReady(w http.ResponseWriter, r *http.Request) {
 func (h *health) readiness(ctx context.Context) readiness {
 	c := h.app.options.Config
 	s := readiness{Ready: true, Version: h.app.options.Version, Roles: c.Roles, Checks: map[string]check{
-		"redis": h.redis(ctx), "durability": h.durability(), "draining": h.drain(), "admission": h.admission(),
+		"redis": h.redis(ctx), "durability": h.durability(), "epoch": h.epoch(), "draining": h.drain(), "admission": h.admission(),
 	}}
 	for _, c := range s.Checks {
 		s.Ready = s.Ready && c.OK
@@ -128,7 +112,7 @@ func (h *health) redis(ctx context.Context) check {
 }
 
 func (h *health) durability() check {
-	i := h.last()
+	i, err := h.app.guard.Last()
 	said := []string{map[string]string{
 		store.LevelAlways:   "always: no accepted mail is lost on power loss",
 		store.LevelEverySec: "everysec: up to 1 s of accepted mail may be lost on power loss",
@@ -140,8 +124,20 @@ func (h *health) durability() check {
 	for _, f := range i.Faults {
 		said = append(said, f.Word+": "+f.Text)
 	}
-	fatal := i.Fatal(h.app.options.Config.AllowUnsafe)
-	return check{len(fatal) == 0, strings.Join(said, "; ")}
+	if err != nil && len(i.Fatal(h.app.options.Config.AllowUnsafe)) == 0 {
+		said = append(said, "Redis did not answer the last inspection")
+	}
+	return check{err == nil, strings.Join(said, "; ")}
+}
+
+func (h *health) epoch() check {
+	switch {
+	case h.lost.Load():
+		return check{false, store.ErrEpoch.Error() + ": run `postrider fsck --accept-epoch`"}
+	case !h.mirrored:
+		return check{true, "not compared: there is no data directory"}
+	}
+	return check{true, "this Redis holds what it held before"}
 }
 
 func (h *health) drain() check {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"postrider/api"
+	"postrider/internal/store"
 )
 
 // lastRequests bounds the wait for requests that are still being answered at the end.
@@ -18,6 +19,7 @@ const lastRequests = 20 * time.Second
 // Run serves until ctx ends, then drains: requests are refused with 503, no job is
 // begun, running transactions end within 90 s. One that still waits for the answer
 // to its final dot then is an unknown outcome; one that was not so far is given back.
+// It ends likewise, with [store.ErrEpoch], when Redis is not the one it was.
 func (a *App) Run(ctx context.Context) error {
 	if a.server != nil {
 		if err := a.server.Start(); err != nil {
@@ -31,6 +33,13 @@ func (a *App) Run(ctx context.Context) error {
 	if a.worker != nil {
 		group.Go(func() error { return a.worker.Run(upkeep) })
 	}
+	group.Go(func() error {
+		err := a.guard.Run(ctx)
+		if errors.Is(err, store.ErrEpoch) {
+			a.health.lost.Store(true)
+		}
+		return err
+	})
 	group.Go(func() error {
 		if err := web.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve HTTP: %w", err)
