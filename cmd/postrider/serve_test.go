@@ -177,6 +177,13 @@ func TestServeMetrics(t *testing.T) {
 			t.Errorf("no %s in:\n%s", want, body)
 		}
 	}
+	manual := operations(t)
+	for line := range strings.Lines(body) {
+		name, ok := strings.CutPrefix(line, "# TYPE ")
+		if name, _, _ = strings.Cut(name, " "); ok && strings.HasPrefix(name, "postrider_") && !strings.Contains(manual, "`"+name+"`") {
+			t.Errorf("docs/operations.md does not tell of %s", name)
+		}
+	}
 	if strings.Contains(body, "b.test") || strings.Contains(body, "@") {
 		t.Errorf("a domain or address in the metrics:\n%s", body)
 	}
