@@ -29,12 +29,12 @@ type delivery struct {
 }
 
 // Deliver is the queue's handler: one attempt at one envelope. It returns nil
-// whatever came of the mail, and an error only if the store could not be asked or
-// told; then nothing is lost, and the queue or the sweeper comes back.
-func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
+// whatever came of the mail, even if it panicked over it, and an error only if the
+// store could not be asked or told; then nothing is lost, and the queue or the sweeper comes back.
+func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) (err error) {
 	start, err := w.o.Store.Messages.Begin(ctx, job.World, job.Message, job.Envelope, job.Generation, w.o.ID, w.o.Now())
 	if err != nil {
-		return err
+		return w.unreadable(ctx, job, start, err)
 	}
 	switch start.Verdict {
 	case store.Begun:
@@ -44,6 +44,7 @@ func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
 		return nil
 	}
 	d := w.delivery(job, start)
+	defer d.survive(ctx, &err)
 	w.running.add(d.claim)
 	defer w.running.remove(d.claim)
 	w.o.Metrics.inFlight.Inc()

@@ -43,8 +43,9 @@ func (w *Worker) sweep(ctx context.Context) error {
 
 // sweeper is one pass. What it learned of workers holds for the pass.
 type sweeper struct {
-	w     *Worker
-	alive map[string]bool
+	w        *Worker
+	alive    map[string]bool
+	panicked bool // it repairs an attempt of this very worker
 }
 
 func (s *sweeper) shard(ctx context.Context, world email.World, shard uint8) error {
@@ -64,8 +65,7 @@ func (s *sweeper) shard(ctx context.Context, world email.World, shard uint8) err
 		for i, e := range entries {
 			if err := s.look(ctx, e); err != nil {
 				errs = append(errs, fmt.Errorf("look at %s envelope %d: %w", e.Message, e.Envelope, err))
-				// It must not stand before the others again.
-				_ = s.w.o.Store.Messages.LookAgain(ctx, e, s.w.o.Now().Add(lookAfter))
+				s.putOff(ctx, e, err)
 			}
 			if ctx.Err() != nil || (i+1 < len(entries) && time.Now().After(until)) {
 				break
@@ -84,6 +84,8 @@ func (s *sweeper) look(ctx context.Context, e store.Entry) error {
 	switch e.State.Phase {
 	case email.Waiting:
 		return s.waiting(ctx, e)
+	case email.Quarantined:
+		return s.quarantined(ctx, e)
 	case email.InFlight, email.Marked:
 		dead, err := s.dead(ctx, e)
 		switch {
@@ -164,7 +166,7 @@ func claimOf(e store.Entry) store.Claim {
 // it can have been accepted.
 func (s *sweeper) repair(ctx context.Context, e store.Entry) error {
 	now := s.w.o.Now()
-	done, err := s.w.o.Store.Messages.Release(ctx, claimOf(e), now, now)
+	done, err := s.giveBack(ctx, e, nil, now, now)
 	if err != nil {
 		return err
 	}
@@ -192,7 +194,7 @@ func (s *sweeper) repairMarked(ctx context.Context, e store.Entry) error {
 	}
 	v := t.orphaned(e.State.Marked, a.Error)
 	a.Outcomes = v.outcomes
-	done, err := s.w.o.Store.Messages.Conclude(ctx, claimOf(e), a, v.nextAt, now)
+	done, err := s.giveBack(ctx, e, a, v.nextAt, now)
 	if err != nil {
 		return err
 	}

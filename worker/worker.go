@@ -130,7 +130,7 @@ func class(*email.Message) string { return queue.Default }
 // wake adds the job that is to wake an envelope again, if that is within two
 // minutes. A job that cannot be added is found missing by the sweeper.
 func (w *Worker) wake(ctx context.Context, class string, job queue.Delivery, c *store.Concluded) {
-	if c.Done {
+	if c.Done || c.Held {
 		return
 	}
 	job.Generation = c.Generation

@@ -15,6 +15,7 @@ import (
 // Concluded says whether and when the envelope is to be woken again.
 type Concluded struct {
 	Done       bool
+	Held       bool // quarantined: it is not to be woken
 	Generation int
 	NextAt     time.Time
 }
@@ -22,26 +23,26 @@ type Concluded struct {
 // concludeScript writes what an attempt came to. Prelude, giveBack, and
 //
 //	KEYS 6 attempts
-//	ARGV 10 start of the attempt (0: it is not counted), 11 the attempt, 12... per
+//	ARGV 13 start of the attempt (0: it is not counted), 14 the attempt, 15... per
 //	     outcome: recipient, status, 1 if unknown, reason, event tail, reply
 //
 // Returns as giveBack, and is safe to run twice for its reason. Edges: only a
 // recipient of this envelope that is not final moves; a canceled one becomes
 // canceled unless it was delivered or bounced.
 const concludeScript = `
-for k = 12, #ARGV, 6 do
+for k = 15, #ARGV, 6 do
   local r = s.r[tonumber(ARGV[k]) + 1]
   if not r or (r.e or 0) ~= envelope then return redis.error_reply('ERR an outcome outside the envelope') end
   if r.s == 'scheduled' then return redis.error_reply('ERR an outcome before its time') end
 end
 
-local started = tonumber(ARGV[10])
+local started = tonumber(ARGV[13])
 if started > 0 then
   e.a = (e.a or 0) + 1
-  redis.call('RPUSH', KEYS[6], string.format('%d ', e.a) .. ARGV[11])
+  redis.call('RPUSH', KEYS[6], string.format('%d ', e.a) .. ARGV[14])
 end
 
-for k = 12, #ARGV, 6 do
+for k = 15, #ARGV, 6 do
   local i = tonumber(ARGV[k]) + 1
   local r, status, reason, tail = s.r[i], ARGV[k + 1], ARGV[k + 3], ARGV[k + 4]
   if not FINAL[r.s] then
@@ -93,6 +94,10 @@ return giveBack()
 // failed/outcome_unknown once an attempt was unknown) unless the outcome is
 // delivered or bounced; an unknown one that expires is failed/outcome_unknown.
 func (m *Messages) Conclude(ctx context.Context, c Claim, a *email.Attempt, nextAt, now time.Time) (*Concluded, error) {
+	return m.conclude(ctx, c, a, nextAt, now, ended{})
+}
+
+func (m *Messages) conclude(ctx context.Context, c Claim, a *email.Attempt, nextAt, now time.Time, how ended) (*Concluded, error) {
 	keys, id, err := m.locate(c.World, c.Message)
 	if err != nil {
 		return nil, ErrLostFence
@@ -101,7 +106,7 @@ func (m *Messages) Conclude(ctx context.Context, c Claim, a *email.Attempt, next
 	if err != nil {
 		return nil, fmt.Errorf("conclude %s envelope %d: %w", c.Message, c.Envelope, err)
 	}
-	args := append(m.giveBackArgs(keys, id, c, nextAt, now), toMS(a.StartedAt), blob)
+	args := append(m.giveBackArgs(keys, id, c, nextAt, now, how), toMS(a.StartedAt), blob)
 	for _, o := range a.Outcomes {
 		more, err := outcomeArgs(o)
 		if err != nil {
@@ -121,22 +126,27 @@ func (m *Messages) Conclude(ctx context.Context, c Claim, a *email.Attempt, next
 // shutdown, a dead worker's unmarked attempt): no event, no attempt; canceled
 // recipients become canceled. Errors as Conclude, ErrLostFence also past the mark.
 func (m *Messages) Release(ctx context.Context, c Claim, nextAt, now time.Time) (*Concluded, error) {
+	return m.release(ctx, c, nextAt, now, ended{deaths: sameDeaths})
+}
+
+func (m *Messages) release(ctx context.Context, c Claim, nextAt, now time.Time, how ended) (*Concluded, error) {
 	keys, id, err := m.locate(c.World, c.Message)
 	if err != nil {
 		return nil, ErrLostFence
 	}
-	done, err := m.giveBack(ctx, m.scripts.release, m.changeKeys(keys, id), m.giveBackArgs(keys, id, c, nextAt, now))
+	done, err := m.giveBack(ctx, m.scripts.release, m.changeKeys(keys, id), m.giveBackArgs(keys, id, c, nextAt, now, how))
 	if err != nil {
 		return nil, fmt.Errorf("release %s envelope %d: %w", c.Message, c.Envelope, err)
 	}
 	return done, nil
 }
 
-func (m *Messages) giveBackArgs(k shardKeys, id string, c Claim, nextAt, now time.Time) []any {
+func (m *Messages) giveBackArgs(k shardKeys, id string, c Claim, nextAt, now time.Time, how ended) []any {
 	if nextAt.Before(now) {
 		nextAt = now
 	}
-	return append(m.changeArgs(k, id, now), c.Envelope, c.Fence, toMS(nextAt), dueScore(nextAt, now))
+	return append(m.changeArgs(k, id, now), c.Envelope, c.Fence, toMS(nextAt), dueScore(nextAt, now),
+		how.deaths, maxDeaths, how.tail())
 }
 
 func (m *Messages) giveBack(ctx context.Context, script *redis.Script, names []string, args []any) (*Concluded, error) {
@@ -147,10 +157,13 @@ func (m *Messages) giveBack(ctx context.Context, script *redis.Script, names []s
 	if at(answer, 0) != "ok" {
 		return nil, ErrLostFence
 	}
-	done, _ := at(answer, 1).(int64)
+	phase, _ := at(answer, 1).(string)
 	generation, _ := at(answer, 2).(int64)
 	next, _ := at(answer, 3).(int64)
-	return &Concluded{Done: done == 1, Generation: int(generation), NextAt: fromMS(next)}, nil
+	return &Concluded{
+		Done: phase == string(email.Done), Held: phase == string(email.Quarantined),
+		Generation: int(generation), NextAt: fromMS(next),
+	}, nil
 }
 
 // outcomeArgs are the six arguments of one outcome.

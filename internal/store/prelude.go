@@ -91,7 +91,7 @@ end
 
 local function close(envelope)
   local e = envelopes[envelope + 1]
-  e.p, e.n, e.w, e.b, e.o, e.m = 'done', nil, nil, nil, nil, nil
+  e.p, e.n, e.w, e.b, e.o, e.m, e.d = 'done', nil, nil, nil, nil, nil, nil
   redis.call('ZREM', KEYS[4], id .. ':' .. string.format('%d', envelope))
 end
 
@@ -116,38 +116,52 @@ end
 // giveBackScript follows the prelude in conclude and release: an attempt that
 // holds the fence gives its envelope back.
 //
-//	ARGV 6 envelope, 7 fence, 8 next time, 9 due score
+//	ARGV 6 envelope, 7 fence, 8 next time, 9 due score, 10 deaths: how many to add
+//	     (0: the row is broken, -1: as it was), 11 how many are too many, 12 event
+//	     tail of a quarantine
 //
-// Returns {'gone'}, {'lost'}, or {'ok', 1 if the envelope is done else 0,
-// generation, next time}. Safe to run twice: giving back stores the fence as the
-// last one that ended (z) and clears the hold, so a second run finds its own
-// fence there, changes nothing and answers from the state.
+// Returns {'gone'}, {'lost'}, or {'ok', phase, generation, next time}. Safe to run
+// twice: giving back stores the fence as the last one that ended (z) and clears the
+// hold, so a second run finds its own fence there, changes nothing and answers from
+// the state.
 const giveBackScript = `
-local envelope, fence = tonumber(ARGV[6]), tonumber(ARGV[7])
+local envelope, fence, deaths = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[10])
 local e = envelopes[envelope + 1]
 if not e then return {'gone'} end
 
-local function answer()
-  local done = 0
-  if e.p == 'done' then done = 1 end
-  return {'ok', done, e.g or 0, e.n or 0}
-end
+local function answer() return {'ok', e.p, e.g or 0, e.n or 0} end
 
 if e.f ~= fence then return {'lost'} end
 if e.z == fence then return answer() end
 if e.p ~= 'flight' and e.p ~= 'marked' then return {'lost'} end
 
+-- quarantine keeps the envelope from being tried. Its due entry tells when to give up.
+local function quarantine()
+  for i, r in ipairs(s.r) do
+    if (r.e or 0) == envelope and not FINAL[r.s] then
+      r.n = nil
+      become(i, 'deferred', 'quarantined', ARGV[12])
+    end
+  end
+  e.p, e.n = 'held', nil
+  redis.call('ZADD', KEYS[4], s.x or 0, id .. ':' .. string.format('%d', envelope))
+end
+
 local function giveBack()
   e.z = fence
+  if deaths > 0 then e.d = (e.d or 0) + deaths elseif deaths == 0 then e.d = nil end
+  e.w, e.b, e.o, e.m = nil, nil, nil, nil
   if not open(envelope) then
     close(envelope)
+  elseif (e.d or 0) >= tonumber(ARGV[11]) then
+    e.g = (e.g or 0) + 1
+    quarantine()
   else
     local nextAt = tonumber(ARGV[8])
     for _, r in ipairs(s.r) do
       if (r.e or 0) == envelope and not FINAL[r.s] then r.n = nextAt end
     end
     e.p, e.n, e.g = 'wait', nextAt, (e.g or 0) + 1
-    e.w, e.b, e.o, e.m = nil, nil, nil, nil
     redis.call('ZADD', KEYS[4], ARGV[9], id .. ':' .. string.format('%d', envelope))
   end
   save()

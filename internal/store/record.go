@@ -87,6 +87,7 @@ type envelopeState struct {
 	Marked     string      `json:"m,omitempty"` // recipient indexes, separated by spaces
 	Selectors  *string     `json:"k,omitempty"` // separated by spaces; present once signed
 	Ended      int64       `json:"z,omitempty"` // the last fence that was concluded or released
+	Deaths     int         `json:"d,omitempty"` // attempts in a row of which the worker died
 }
 
 // reply is the last word of a server about one recipient.
@@ -285,7 +286,7 @@ func decodeState(raw string) (*state, error) {
 			}
 		}
 		switch e.Phase {
-		case email.Waiting, email.InFlight, email.Marked, email.Done:
+		case email.Waiting, email.InFlight, email.Marked, email.Quarantined, email.Done:
 		default:
 			return nil, fmt.Errorf("%w: an envelope's phase", ErrBroken)
 		}
@@ -295,7 +296,7 @@ func decodeState(raw string) (*state, error) {
 
 func (s envelopeState) decode() email.EnvelopeState {
 	out := email.EnvelopeState{
-		Phase: s.Phase, Fence: s.Fence, Attempts: s.Attempts, Generation: s.Generation, Worker: s.Worker,
+		Phase: s.Phase, Fence: s.Fence, Attempts: s.Attempts, Generation: s.Generation, Worker: s.Worker, Deaths: s.Deaths,
 		BegunAt: fromMS(s.Begun), NextAt: fromMS(s.Next),
 	}
 	for word := range strings.FieldsSeq(s.Marked) {

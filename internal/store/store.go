@@ -32,6 +32,7 @@ var (
 	ErrRefused           = errors.New("the mark was refused") // wrapped by *Refused
 	ErrAlreadyExists     = errors.New("already exists")
 	ErrCursor            = errors.New("bad cursor")
+	ErrNotQuarantined    = errors.New("not quarantined")
 	// ErrUnavailable is a Redis that does not answer, loads, or may not be written
 	// now. Whether what was asked of it happened is not known.
 	ErrUnavailable = errors.New("the store is not available")
@@ -120,6 +121,7 @@ type Messages struct {
 type scripts struct {
 	accept, begin, mark, conclude, release, cancel *redis.Script
 	lookAgain, advance, forget, setAside           *redis.Script
+	free, giveUp                                   *redis.Script
 }
 
 func newScripts() *scripts {
@@ -134,5 +136,7 @@ func newScripts() *scripts {
 		advance:   redis.NewScript(whenFull + advanceScript),
 		forget:    redis.NewScript(whenFull + forgetScript),
 		setAside:  redis.NewScript(whenFull + setAsideScript),
+		free:      redis.NewScript(whenFull + preludeScript + freeScript),
+		giveUp:    redis.NewScript(whenFull + preludeScript + giveUpScript),
 	}
 }
