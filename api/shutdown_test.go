@@ -17,8 +17,11 @@ func TestShuttingDown(t *testing.T) {
 	id := h.send(minimal)
 	draining.Store(true)
 	for _, request := range []struct{ method, path, body string }{
-		{"POST", "/messages", minimal}, {"GET", "/v1/messages", ""}, {"GET", "/v1/messages/" + id, ""},
-		{"GET", "/v1/messages/" + id + "/events", ""}, {"GET", "/v1/messages/" + id + "/attempts", ""},
+		{"POST", "/messages", minimal},
+		{"GET", "/v1/messages", ""},
+		{"GET", "/v1/messages/" + id, ""},
+		{"GET", "/v1/messages/" + id + "/events", ""},
+		{"GET", "/v1/messages/" + id + "/attempts", ""},
 		{"POST", "/v1/messages/" + id + "/cancel", ""},
 	} {
 		a := h.do(request.method, request.path, strings.NewReader(request.body))

@@ -10,7 +10,7 @@ import (
 
 // devCommand is `postrider dev`. Some options have defaults of their own.
 type devCommand struct {
-	config.Config `set:"http_addr=127.0.0.1:8025" set:"log_format=text"`
+	config.Config `set:"http_addr=127.0.0.1:8025"`
 }
 
 // Run implements the command.

@@ -26,10 +26,11 @@ var version = ""
 
 // cli is the whole command line.
 type cli struct {
-	Dev     devCommand       `cmd:"" help:"Run everything in one process on this machine: no Redis, no DNS, no mail server."`
+	Dev     devCommand       `cmd:"" set:"log_format=text" help:"Run everything in one process on this machine: no Redis, no DNS, no mail server."`
 	Serve   serveCommand     `cmd:"" help:"Run the service, or some of its roles, on a Redis."`
 	Domains domainsCommand   `cmd:"" help:"Add sending domains and check their DNS records."`
 	Keys    keysCommand      `cmd:"" help:"Make, list and revoke API keys."`
+	Fsck    fsckCommand      `cmd:"" help:"Compare all that is stored, print each disagreement, and exit 1 if there is any."`
 	Config  configCommand    `cmd:"" help:"Print the options in force and where each comes from, secrets hidden."`
 	Version kong.VersionFlag `help:"Print the version and end."`
 }

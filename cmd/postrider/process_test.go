@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -95,8 +94,6 @@ type process struct {
 	log  buffer
 	url  string
 	done chan struct{} // closed when it has ended
-
-	once sync.Once
 }
 
 // serve starts a process and waits until it serves. It ends with the test.

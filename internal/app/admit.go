@@ -44,14 +44,14 @@ func UnsafeWords() []string {
 	return words
 }
 
-// openGuard watches Redis. Its epoch is mirrored only where this installation keeps
-// files at all.
+// openGuard watches Redis. Who brings a secret of its own, as dev does, keeps no
+// files unless it says where.
 func (a *App) openGuard() error {
 	c := a.options.Config
 	dir := c.DataDir
-	if dir == "" && c.SecretKey == "" && a.options.Secret == nil {
+	if a.options.Secret == nil {
 		var err error
-		if dir, err = dataDir(c); err != nil {
+		if dir, err = mirrorDir(c); err != nil {
 			return err
 		}
 	}

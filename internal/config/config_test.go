@@ -130,10 +130,18 @@ func TestBadValues(t *testing.T) {
 	}
 }
 
+func TestVariablesOfTheClientAreKnown(t *testing.T) {
+	if _, err := parse(t, "", map[string]string{"POSTRIDER_URL": "http://127.0.0.1:8025", "POSTRIDER_API_KEY": "pr_test_x"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestErrorsKeepSecrets(t *testing.T) {
 	for _, args := range [][]string{
-		{"--redis-url", "redi://:hunter2@host"}, {"--secret-key", "hunter2"},
-		{"--relay", "smtps://app:hunter2@"}, {"--routes", "acme.com=smtp://app:hunter2@host:%"},
+		{"--redis-url", "redi://:hunter2@host"},
+		{"--secret-key", "hunter2"},
+		{"--relay", "smtps://app:hunter2@"},
+		{"--routes", "acme.com=smtp://app:hunter2@host:%"},
 	} {
 		if _, err := parse(t, "", nil, args...); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: error %v, want one without the value", args[0], err)
