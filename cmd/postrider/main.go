@@ -31,6 +31,7 @@ type cli struct {
 	Domains domainsCommand   `cmd:"" help:"Add sending domains and check their DNS records."`
 	Keys    keysCommand      `cmd:"" help:"Make, list and revoke API keys."`
 	Fsck    fsckCommand      `cmd:"" help:"Compare all that is stored, print each disagreement, and exit 1 if there is any."`
+	Release releaseCommand   `cmd:"" help:"Try a quarantined message again."`
 	Config  configCommand    `cmd:"" help:"Print the options in force and where each comes from, secrets hidden."`
 	Version kong.VersionFlag `help:"Print the version and end."`
 }
