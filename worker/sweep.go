@@ -16,6 +16,10 @@ const (
 	sweepLease = 8 * time.Second
 	// sweepBatch entries are read at a time; sweepBatches end one pass.
 	sweepBatch, sweepBatches = 200, 100
+	// lookAlive is when an attempt of a living worker is looked at again: should it
+	// have died just now, its heartbeat (20 s), this and the next sweep (15 s) make
+	// less than the 45 s within which an orphan is to be repaired.
+	lookAlive = 5 * time.Second
 	// orphanAge is how old an attempt of our own must be that we know nothing of.
 	orphanAge = 30 * time.Second
 	// attemptLimit is longer than any attempt lives (a session of 30 min, its plan,
@@ -80,7 +84,6 @@ func (s *sweeper) shard(ctx context.Context, world email.World, shard uint8) err
 
 // look does what one entry needs. Whatever it does gives the entry a later time.
 func (s *sweeper) look(ctx context.Context, e store.Entry) error {
-	again := s.w.o.Now().Add(lookAfter)
 	switch e.State.Phase {
 	case email.Waiting:
 		return s.waiting(ctx, e)
@@ -92,7 +95,7 @@ func (s *sweeper) look(ctx context.Context, e store.Entry) error {
 		case err != nil:
 			return err
 		case !dead:
-			return s.w.o.Store.Messages.LookAgain(ctx, e, again)
+			return s.w.o.Store.Messages.LookAgain(ctx, e, s.w.o.Now().Add(lookAlive))
 		case e.State.Phase == email.Marked:
 			err = s.repairMarked(ctx, e)
 		default:
