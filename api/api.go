@@ -124,12 +124,30 @@ func get(r gin.IRoutes, path string, h gin.HandlerFunc) {
 // call is one authenticated request on its way through a handler.
 type call struct {
 	*gin.Context
-	key   *store.Key
-	query url.Values
+	key     *store.Key
+	query   url.Values
+	bounded context.Context // made by ctx
+	cancel  context.CancelFunc
 }
 
-// ctx ends with the request.
-func (c *call) ctx() context.Context { return c.Request.Context() }
+// storeLimit bounds the work on the store for one request: a Redis that hangs is
+// answered with 503 while the caller still listens.
+const storeLimit = 5 * time.Second
+
+// ctx ends with the request, or storeLimit after it was first asked for: a slow
+// upload does not count.
+func (c *call) ctx() context.Context {
+	if c.bounded == nil {
+		c.bounded, c.cancel = context.WithTimeout(c.Request.Context(), storeLimit)
+	}
+	return c.bounded
+}
+
+func (c *call) end() {
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
 
 // handle makes a Gin handler of one of ours: it authenticates, checks the scope and the
 // names of the query parameters, and answers the error that the handler returns.
@@ -147,6 +165,7 @@ func (d *door) handle(scope string, parameters []string, h func(*call) error) gi
 		}
 		g.Set(keyIDField, key.ID)
 		c := &call{Context: g, key: key}
+		defer c.end()
 		if err := requireScope(key, scope); err != nil {
 			d.refuse(g, err)
 			return

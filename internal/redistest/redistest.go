@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,6 +94,9 @@ func ping(addr, password string) error {
 		got, err := r.ReadString('\n')
 		if err != nil {
 			return err
+		}
+		if strings.HasPrefix(got, "-LOADING") {
+			return errors.New("it loads its files")
 		}
 		if got != want {
 			return fmt.Errorf("%w: %q", errNotOurs, got)
