@@ -35,6 +35,10 @@ type Options struct {
 	Version string
 	Log     *slog.Logger     // nil: slog.Default()
 	Now     func() time.Time // nil: time.Now
+	// Draining reports whether the process ends: then requests get 503 shutting_down.
+	// Nil: never.
+	Draining func() bool
+	Metrics  *Metrics // nil: not measured
 	// Fallback serves what is no API route (the dashboard); nil: problem+json 404.
 	Fallback http.Handler
 }
@@ -48,6 +52,8 @@ type door struct {
 	version   string
 	log       *slog.Logger
 	now       func() time.Time
+	draining  func() bool
+	metrics   *Metrics
 	fallback  http.Handler
 }
 
@@ -64,7 +70,10 @@ func newEngine(o Options) *gin.Engine {
 	}
 	d := &door{
 		desk: o.Desk, store: o.Store, publicURL: o.PublicURL, version: o.Version,
-		log: o.Log, now: o.Now, fallback: o.Fallback,
+		log: o.Log, now: o.Now, draining: o.Draining, metrics: o.Metrics, fallback: o.Fallback,
+	}
+	if d.draining == nil {
+		d.draining = func() bool { return false }
 	}
 	d.keys = newKeyring(d.findKey, o.Now)
 
@@ -115,17 +124,40 @@ func get(r gin.IRoutes, path string, h gin.HandlerFunc) {
 // call is one authenticated request on its way through a handler.
 type call struct {
 	*gin.Context
-	key   *store.Key
-	query url.Values
+	key     *store.Key
+	query   url.Values
+	bounded context.Context // made by ctx
+	cancel  context.CancelFunc
 }
 
-// ctx ends with the request.
-func (c *call) ctx() context.Context { return c.Request.Context() }
+// storeLimit bounds the work on the store for one request: a Redis that hangs is
+// answered with 503 while the caller still listens.
+const storeLimit = 5 * time.Second
+
+// ctx ends with the request, or storeLimit after it was first asked for: a slow
+// upload does not count.
+func (c *call) ctx() context.Context {
+	if c.bounded == nil {
+		c.bounded, c.cancel = context.WithTimeout(c.Request.Context(), storeLimit)
+	}
+	return c.bounded
+}
+
+func (c *call) end() {
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
 
 // handle makes a Gin handler of one of ours: it authenticates, checks the scope and the
 // names of the query parameters, and answers the error that the handler returns.
 func (d *door) handle(scope string, parameters []string, h func(*call) error) gin.HandlerFunc {
 	return func(g *gin.Context) {
+		if d.draining() {
+			g.Header("Connection", "close") // so that the next request goes elsewhere
+			d.writeProblem(g, &problem{code: shuttingDown, detail: "This process is shutting down. Try again soon."})
+			return
+		}
 		key, err := d.authenticate(g.Request)
 		if err != nil {
 			d.refuse(g, err)
@@ -133,6 +165,7 @@ func (d *door) handle(scope string, parameters []string, h func(*call) error) gi
 		}
 		g.Set(keyIDField, key.ID)
 		c := &call{Context: g, key: key}
+		defer c.end()
 		if err := requireScope(key, scope); err != nil {
 			d.refuse(g, err)
 			return

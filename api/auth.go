@@ -14,11 +14,12 @@ import (
 	"postrider/internal/store"
 )
 
-// How long a key is believed without asking the store, and how many are remembered.
-const (
-	keyLifetime = 5 * time.Second
-	keyringSize = 1024
-)
+// KeyLifetime is how long a key is believed without asking the store: a revoked key
+// works for at most as long.
+const KeyLifetime = 5 * time.Second
+
+// keyringSize is how many keys are remembered.
+const keyringSize = 1024
 
 // authenticate finds the key of a request. Errors: *problem with 401, or the store's.
 func (d *door) authenticate(r *http.Request) (*store.Key, error) {
@@ -90,7 +91,7 @@ func newKeyring(find func(context.Context, email.World, [32]byte) (*store.Key, e
 	return &keyring{find: find, now: now, seen: make(map[keyName]rememberedKey)}
 }
 
-// get returns a key by its hash, at most keyLifetime old. Errors are those of find.
+// get returns a key by its hash, at most KeyLifetime old. Errors are those of find.
 func (k *keyring) get(ctx context.Context, w email.World, hash [32]byte) (*store.Key, error) {
 	name, now := keyName{w, hash}, k.now()
 	k.mu.Lock()
@@ -108,6 +109,6 @@ func (k *keyring) get(ctx context.Context, w email.World, hash [32]byte) (*store
 	if len(k.seen) >= keyringSize {
 		clear(k.seen)
 	}
-	k.seen[name] = rememberedKey{key, now.Add(keyLifetime)}
+	k.seen[name] = rememberedKey{key, now.Add(KeyLifetime)}
 	return key, nil
 }

@@ -102,7 +102,12 @@ func (l *logBuffer) String() string {
 // openHouse starts an installation with keys named full, live, send, read, content and none.
 func openHouse(t *testing.T, change ...func(*Options)) *house {
 	t.Helper()
-	address, err := redis.ParseURL(redistest.InProcess(t))
+	return openHouseAt(t, redistest.InProcess(t), change...)
+}
+
+func openHouseAt(t *testing.T, url string, change ...func(*Options)) *house {
+	t.Helper()
+	address, err := redis.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,10 @@ const (
 	checksumDigits = 6  // 62^6 > 2^32
 )
 
+// ShownPrefix is how many characters of a secret may be stored and shown, to tell
+// keys apart.
+const ShownPrefix = 12
+
 // The scopes that routes of today ask for.
 const (
 	scopeSend        = "messages:send"

@@ -117,7 +117,7 @@ func TestKeyringAsksSeldom(t *testing.T) {
 	expect(1, "a key is remembered")
 	_ = get(email.Test, 1)
 	expect(2, "a key of the other world is another key")
-	now = now.Add(keyLifetime)
+	now = now.Add(KeyLifetime)
 	_ = get(email.Live, 1)
 	expect(3, "but not for long")
 

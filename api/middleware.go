@@ -38,6 +38,7 @@ func (d *door) observe(g *gin.Context) {
 		g.Request.Body = &upload{ReadCloser: body}
 	}
 	g.Next()
+	d.metrics.request(g.Request.Method, g.FullPath(), g.Writer.Status(), time.Since(start))
 	if !d.log.Enabled(g.Request.Context(), slog.LevelDebug) {
 		return
 	}

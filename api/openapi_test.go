@@ -15,6 +15,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
 
 	"postrider/internal/email"
 	"postrider/internal/intake"
@@ -163,6 +164,9 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	}
 	slow := h.serve(h.door, func(s *http.Server) { s.ReadTimeout = time.Second })
 	elsewhere := h.serve(Misdirected(), nil)
+	draining := openHouse(t, func(o *Options) { o.Draining = func() bool { return true } })
+	full := openHouse(t)
+	full.rdb.AddHook(oom{})
 	for _, s := range slices.Concat(sendScenes(), readScenes(), cancelScenes(), commonScenes()) {
 		where := h
 		switch s.code {
@@ -174,6 +178,10 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 			where = wrecked
 		case serviceUnavailable:
 			where = down
+		case queueFull:
+			where = full
+		case shuttingDown:
+			where = draining
 		}
 		a := s.ask(where)
 		if a.code() != string(s.code) || s.code != "" && a.status != problemKinds()[s.code].status {
@@ -182,7 +190,7 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	}
 	seen := make(map[exchange]bool)
 	codes := make(map[string]bool)
-	for _, house := range []*house{h, wrecked, down} {
+	for _, house := range []*house{h, wrecked, down, full, draining} {
 		for e := range house.contract.seen {
 			codes[e.code] = true
 			if e.operation != "" {
@@ -227,6 +235,7 @@ func sendScenes() []scene {
 		}},
 		{op, internalError, post(minimal)},
 		{op, serviceUnavailable, post(minimal)},
+		{op, queueFull, post(minimal)},
 	}
 }
 
@@ -307,10 +316,35 @@ func commonScenes() []scene {
 			scene{op, missingAPIKey, with(func(r *http.Request) { r.Header.Del("Authorization") })},
 			scene{op, invalidAPIKey, with(as(other))},
 			scene{op, insufficientScope, func(h *house) *answer { return h.do(method, path, nil, as(h.keys["none"])) }},
+			scene{op, shuttingDown, func(h *house) *answer { return h.do(method, path, nil) }},
 		)
 	}
 	return scenes
 }
+
+// oom refuses scripts as a Redis without memory does.
+type oom struct{}
+
+func (oom) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (oom) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (oom) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if strings.HasPrefix(cmd.Name(), "eval") {
+			cmd.SetErr(noMemory{})
+			return noMemory{}
+		}
+		return next(ctx, cmd)
+	}
+}
+
+type noMemory struct{}
+
+func (noMemory) Error() string { return "OOM command not allowed when used memory > 'maxmemory'" }
+func (noMemory) RedisError()   {}
 
 // expired is a message whose content was forgotten.
 func (h *house) expired() string {

@@ -40,6 +40,8 @@ const (
 	idempotencyKeyReused  code = "idempotency_key_reused"
 	internalError         code = "internal_error"
 	serviceUnavailable    code = "service_unavailable"
+	queueFull             code = "queue_full"
+	shuttingDown          code = "shutting_down"
 )
 
 // kindOfProblem is what is the same for every problem with a code.
@@ -74,6 +76,8 @@ func problemKinds() map[code]kindOfProblem {
 		idempotencyKeyReused:  {http.StatusUnprocessableEntity, "Idempotency-Key reused", false},
 		internalError:         {http.StatusInternalServerError, "Internal error", true},
 		serviceUnavailable:    {http.StatusServiceUnavailable, "Service unavailable", true},
+		queueFull:             {http.StatusServiceUnavailable, "Queue full", true},
+		shuttingDown:          {http.StatusServiceUnavailable, "Shutting down", true},
 	}
 }
 

@@ -5,19 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
 
 	"postrider/internal/intake"
 	"postrider/internal/store"
 )
-
-// redisError is an answer of Redis as its client hands it on.
-type redisError string
-
-func (e redisError) Error() string { return string(e) }
-func (redisError) RedisError()     {}
 
 func TestProblemFor(t *testing.T) {
 	tests := []struct {
@@ -33,13 +26,10 @@ func TestProblemFor(t *testing.T) {
 		{"reused key", store.ErrIdempotencyReused, idempotencyKeyReused, 422},
 		{"not found", store.ErrNotFound, notFound, 404},
 		{"cursor", store.ErrCursor, invalidParameter, 400},
-		{"connection refused", &net.OpError{Op: "dial", Err: errors.New("refused")}, serviceUnavailable, 503},
+		{"the store is away", fmt.Errorf("accept: %w: %w", store.ErrUnavailable, io.EOF), serviceUnavailable, 503},
 		{"deadline", context.DeadlineExceeded, serviceUnavailable, 503},
-		{"connection closed", io.EOF, serviceUnavailable, 503},
-		{"Redis is full", redisError("OOM command not allowed"), serviceUnavailable, 503},
-		{"Redis loads", redisError("LOADING Redis is loading"), serviceUnavailable, 503},
-		{"pool exhausted", errors.New("redis: connection pool timeout"), serviceUnavailable, 503},
-		{"a script of ours is wrong", redisError("ERR user_script:1: secret"), internalError, 500},
+		{"Redis is full", fmt.Errorf("accept: %w: %w", store.ErrFull, store.ErrUnavailable), queueFull, 503},
+		{"a script of ours is wrong", errors.New("ERR user_script:1: secret"), internalError, 500},
 		{"anything else", errors.New("secret"), internalError, 500},
 	}
 	for _, tt := range tests {

@@ -1,11 +1,10 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -84,7 +83,9 @@ func problemFor(err error) *problem {
 		return &problem{code: notFound, detail: "There is no message with this id.", resource: "message"}
 	case errors.Is(err, store.ErrCursor):
 		return badParameter("cursor", intake.InvalidFormat, "is not a cursor of this list")
-	case unavailable(err):
+	case errors.Is(err, store.ErrFull):
+		return &problem{code: queueFull, detail: "The queue is full: no new mail is taken until some is delivered. Try again later."}
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return &problem{code: serviceUnavailable, detail: "The service cannot reach its store. Try again soon."}
 	}
 	return &problem{code: internalError, detail: "Something went wrong on our side. The request may be repeated."}
@@ -97,33 +98,6 @@ func invalidBody(faults []fault) *problem {
 		detail = "1 member is invalid."
 	}
 	return &problem{code: validationFailed, detail: detail, errors: faults}
-}
-
-// unavailable tells a store that does not answer or may not be written from a fault of ours.
-func unavailable(err error) bool {
-	var network net.Error // time-outs of a context are of this kind too
-	if errors.As(err, &network) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return true
-	}
-	var answer interface {
-		error
-		RedisError()
-	}
-	if errors.As(err, &answer) {
-		word, _, _ := strings.Cut(answer.Error(), " ")
-		return slices.Contains(refusalsOfRedis(), word)
-	}
-	// The client's own refusals (pool exhausted, closed) have no type.
-	return strings.Contains(err.Error(), "redis: ")
-}
-
-// refusalsOfRedis are the errors by which a Redis says "not now".
-func refusalsOfRedis() []string {
-	return []string{
-		"OOM", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "MISCONF",
-		"BUSY", "NOAUTH", "WRONGPASS", "NOPERM", "max",
-	}
 }
 
 // Misdirected answers requests that are meant for another host (RFC 9110 15.5.20):

@@ -44,6 +44,9 @@ func (d *door) send(c *call) error {
 	if err != nil {
 		return err
 	}
+	if !replayed {
+		d.metrics.accepted(msg)
+	}
 	c.accepted(msg, replayed)
 	return nil
 }

@@ -26,8 +26,9 @@ type delivery struct {
 }
 
 // Deliver is the queue's handler: one attempt at one envelope. It returns nil
-// whatever came of the mail, and an error only if the store could not be asked or
-// told; then nothing is lost, and the queue or the sweeper comes back.
+// whatever came of the mail, even if it panicked over it, and an error only if the
+// store could not be asked or told; then nothing is lost, and the queue or the
+// sweeper comes back.
 func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
 	err := w.deliver(ctx, job)
 	if err != nil {
@@ -36,10 +37,10 @@ func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
 	return err
 }
 
-func (w *Worker) deliver(ctx context.Context, job queue.Delivery) error {
+func (w *Worker) deliver(ctx context.Context, job queue.Delivery) (err error) {
 	start, err := w.o.Store.Messages.Begin(ctx, job.World, job.Message, job.Envelope, job.Generation, w.o.ID, w.o.Now())
 	if err != nil {
-		return err
+		return w.unreadable(ctx, job, start, err)
 	}
 	switch start.Verdict {
 	case store.Begun:
@@ -49,8 +50,11 @@ func (w *Worker) deliver(ctx context.Context, job queue.Delivery) error {
 		return nil
 	}
 	d := w.delivery(job, start)
+	defer d.survive(ctx, &err)
 	w.running.add(d.claim)
 	defer d.leave()
+	w.o.Metrics.inFlight.Inc()
+	defer w.o.Metrics.inFlight.Dec()
 	if !d.w.o.Now().Before(d.expires()) {
 		return d.expire(ctx)
 	}
@@ -63,6 +67,7 @@ func (w *Worker) deliver(ctx context.Context, job queue.Delivery) error {
 	}
 	slot, later := w.o.Shaper.Wait(ctx, plan.Provider, class(d.m), w.o.Patience)
 	if slot == nil {
+		w.o.Metrics.putOff.Inc()
 		return d.release(ctx, later) // not now is no failure, and no attempt
 	}
 	defer slot.Release(shape.Neutral)
@@ -155,7 +160,12 @@ func (s Schedule) expires(m *email.Message, envelope int) time.Time {
 // conclude writes an attempt's outcomes down and wakes what is left.
 func (d *delivery) conclude(ctx context.Context, a *email.Attempt, nextAt time.Time) error {
 	return d.giveBack(ctx, func(ctx context.Context) (*store.Concluded, error) {
-		return d.w.o.Store.Messages.Conclude(ctx, d.claim, a, nextAt, d.w.o.Now())
+		now := d.w.o.Now()
+		done, err := d.w.o.Store.Messages.Conclude(ctx, d.claim, a, nextAt, now)
+		if err == nil {
+			d.w.o.Metrics.concluded(d.m, a, now)
+		}
+		return done, err
 	})
 }
 

@@ -43,6 +43,7 @@ func (d *delivery) later(ctx context.Context, do func(context.Context) (*store.C
 func (d *delivery) ended(ctx context.Context, done *store.Concluded, err error) {
 	switch {
 	case errors.Is(err, store.ErrLostFence):
+		d.w.o.Metrics.lateFence.Inc()
 		d.w.o.Log.Warn("outcome not written: another holds the envelope", "message", d.m.ID, "envelope", d.job.Envelope)
 	case err != nil:
 		d.w.orphans.add(d.job)

@@ -16,6 +16,10 @@ const (
 	sweepLease = 8 * time.Second
 	// sweepBatch entries are read at a time; sweepBatches end one pass.
 	sweepBatch, sweepBatches = 200, 100
+	// lookAlive is when an attempt of a living worker is looked at again: should it
+	// have died just now, its heartbeat (20 s), this and the next sweep (15 s) make
+	// less than the 45 s within which an orphan is to be repaired.
+	lookAlive = 5 * time.Second
 	// orphanAge is how old an attempt of our own must be that we know nothing of.
 	orphanAge = 30 * time.Second
 )
@@ -40,8 +44,9 @@ func (w *Worker) sweep(ctx context.Context) error {
 
 // sweeper is one pass. What it learned of workers holds for the pass.
 type sweeper struct {
-	w     *Worker
-	alive map[string]bool
+	w        *Worker
+	alive    map[string]bool
+	panicked bool // it repairs an attempt of this very worker
 }
 
 // own looks at what this process left behind, whoever sweeps the shard: jobs whose
@@ -87,8 +92,7 @@ func (s *sweeper) shard(ctx context.Context, world email.World, shard uint8) err
 		for i, e := range entries {
 			if err := s.look(ctx, e); err != nil {
 				errs = append(errs, fmt.Errorf("look at %s envelope %d: %w", e.Message, e.Envelope, err))
-				// It must not stand before the others again.
-				_ = s.w.o.Store.Messages.LookAgain(ctx, e, s.w.o.Now().Add(lookAfter))
+				s.putOff(ctx, e, err)
 			}
 			if ctx.Err() != nil || (i+1 < len(entries) && time.Now().After(until)) {
 				break
@@ -103,17 +107,18 @@ func (s *sweeper) shard(ctx context.Context, world email.World, shard uint8) err
 
 // look does what one entry needs. Whatever it does gives the entry a later time.
 func (s *sweeper) look(ctx context.Context, e store.Entry) error {
-	again := s.w.o.Now().Add(lookAfter)
 	switch e.State.Phase {
 	case email.Waiting:
 		return s.waiting(ctx, e)
+	case email.Quarantined:
+		return s.quarantined(ctx, e)
 	case email.InFlight, email.Marked:
 		dead, err := s.dead(ctx, e)
 		switch {
 		case err != nil:
 			return err
 		case !dead:
-			return s.w.o.Store.Messages.LookAgain(ctx, e, again)
+			return s.w.o.Store.Messages.LookAgain(ctx, e, s.w.o.Now().Add(lookAlive))
 		case e.State.Phase == email.Marked:
 			err = s.repairMarked(ctx, e)
 		default:
@@ -194,7 +199,7 @@ func repairOf(e store.Entry) store.Claim {
 // it can have been accepted.
 func (s *sweeper) repair(ctx context.Context, e store.Entry) error {
 	now := s.w.o.Now()
-	done, err := s.w.o.Store.Messages.Release(ctx, repairOf(e), now, now)
+	done, err := s.giveBack(ctx, e, nil, now, now)
 	if err != nil {
 		return err
 	}
@@ -222,10 +227,11 @@ func (s *sweeper) repairMarked(ctx context.Context, e store.Entry) error {
 	}
 	v := t.orphaned(e.State.Marked, a.Error)
 	a.Outcomes = v.outcomes
-	done, err := s.w.o.Store.Messages.Conclude(ctx, repairOf(e), a, v.nextAt, now)
+	done, err := s.giveBack(ctx, e, a, v.nextAt, now)
 	if err != nil {
 		return err
 	}
+	s.w.o.Metrics.concluded(m, a, now)
 	s.w.o.Log.Warn("attempt of a dead worker is an unknown outcome", "message", e.Message, "envelope", e.Envelope, "fence", e.State.Fence, "worker", e.State.Worker)
 	s.wake(ctx, e, done)
 	return nil

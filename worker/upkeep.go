@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"postrider/internal/email"
+	"postrider/internal/store"
 )
 
 const (
@@ -21,6 +23,15 @@ const (
 	forgetBatch = 500
 )
 
+// SweepNow has Run sweep at once: Redis was started anew, and what it forgot of
+// the queue is to be found.
+func (w *Worker) SweepNow() {
+	select {
+	case w.sweepNow <- struct{}{}:
+	default: // it is asked for already
+	}
+}
+
 // Run does what is not a job, until ctx ends: heartbeat, sweeper, forgetting. It
 // returns nil then. End it only after the queue's servers have shut down: without
 // a heartbeat other workers take this one's attempts for dead. Deliveries that
@@ -31,9 +42,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer stop()
 	w.beat(beat)
 	var beating, working sync.WaitGroup
-	beating.Go(func() { w.every(beat, w.o.BeatEvery, w.beat) })
-	working.Go(func() { w.every(ctx, w.o.SweepEvery, w.logged("sweep", w.sweep)) })
-	working.Go(func() { w.every(ctx, w.o.ForgetEvery, w.logged("forget", w.forget)) })
+	beating.Go(func() { w.every(beat, w.o.BeatEvery, w.beat, nil) })
+	working.Go(func() { w.every(ctx, w.o.SweepEvery, w.logged("sweep", w.sweep), w.sweepNow) })
+	working.Go(func() { w.every(ctx, w.o.SweepEvery, w.logged("yield", w.yield), nil) })
+	working.Go(func() { w.every(ctx, w.o.ForgetEvery, w.logged("forget", w.forget), nil) })
 	<-ctx.Done()
 	working.Wait()
 	w.drain(beat)
@@ -46,14 +58,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil
 }
 
-// every calls do at once and then again and again until ctx ends.
-func (w *Worker) every(ctx context.Context, interval time.Duration, do func(context.Context)) {
+// every calls do at once, and then again and again until ctx ends: after each
+// interval, and when now asks for it (nil: never).
+func (w *Worker) every(ctx context.Context, interval time.Duration, do func(context.Context), now <-chan struct{}) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
 		do(ctx)
 		select {
 		case <-ticker.C:
+		case <-now:
 		case <-ctx.Done():
 		}
 	}
@@ -62,7 +76,11 @@ func (w *Worker) every(ctx context.Context, interval time.Duration, do func(cont
 func (w *Worker) logged(what string, do func(context.Context) error) func(context.Context) {
 	return func(ctx context.Context) {
 		if err := do(ctx); err != nil && ctx.Err() == nil {
-			w.o.Log.Warn("upkeep failed", "what", what, "error", printable(err.Error(), maxReply))
+			level := slog.LevelWarn
+			if errors.Is(err, store.ErrBroken) {
+				level = slog.LevelError // something was lost, and somebody has to look
+			}
+			w.o.Log.Log(ctx, level, "upkeep failed", "what", what, "error", printable(err.Error(), maxReply))
 		}
 	}
 }

@@ -22,6 +22,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"postrider/internal/dkim"
 	"postrider/internal/email"
 	"postrider/internal/queue"
@@ -62,6 +64,7 @@ type Options struct {
 	// hold. Nil: 25.
 	Planning *shape.Shaper
 	Schedule Schedule
+	Metrics  *Metrics // nil: not measured
 	Log      *slog.Logger
 	Now      func() time.Time
 
@@ -93,6 +96,9 @@ func (o Options) withDefaults() Options {
 	if o.Planning == nil {
 		o.Planning = shape.New(shape.Options{Total: 25})
 	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(prometheus.NewRegistry())
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -111,6 +117,8 @@ type Worker struct {
 	end     context.CancelFunc
 
 	answering *answering
+	// sweepNow asks the sweeper not to wait for its time.
+	sweepNow chan struct{}
 }
 
 // New makes a Worker. It does nothing before Deliver or Run.
@@ -118,7 +126,7 @@ func New(o Options) *Worker {
 	o = o.withDefaults()
 	w := &Worker{
 		o: o, running: newRunning(), orphans: newOrphans(), alarms: newAlarms(),
-		pulse: &pulse{life: beatLives * o.BeatEvery}, answering: newAnswering(),
+		pulse: &pulse{life: beatLives * o.BeatEvery}, answering: newAnswering(), sweepNow: make(chan struct{}, 1),
 	}
 	w.over, w.end = context.WithCancel(context.Background())
 	return w
@@ -141,7 +149,7 @@ func class(*email.Message) string { return queue.Default }
 // wake adds the job that is to wake an envelope again, if that is within two
 // minutes. A job that cannot be added is found missing by the sweeper.
 func (w *Worker) wake(ctx context.Context, class string, job queue.Delivery, c *store.Concluded) {
-	if c.Done {
+	if c.Done || c.Held {
 		return
 	}
 	job.Generation = c.Generation

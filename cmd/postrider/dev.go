@@ -8,7 +8,7 @@ import (
 	"postrider/internal/dev"
 )
 
-// devCommand is `postrider dev`. Its listening address has a default of its own.
+// devCommand is `postrider dev`. Some options have defaults of their own.
 type devCommand struct {
 	config.Config `set:"http_addr=127.0.0.1:8025"`
 }

@@ -1,5 +1,6 @@
 // Command postrider is the transactional email service: `postrider dev` runs
-// all of it in one process; the other commands administer an installation.
+// all of it in one process on a laptop, `postrider serve` all or part of it on a
+// Redis; the other commands administer an installation.
 package main
 
 import (
@@ -11,10 +12,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"postrider/api"
 	"postrider/internal/config"
 )
 
@@ -23,8 +26,13 @@ var version = ""
 
 // cli is the whole command line.
 type cli struct {
-	Dev     devCommand       `cmd:"" help:"Run everything in one process on this machine: no Redis, no DNS, no mail server."`
+	Dev     devCommand       `cmd:"" set:"log_format=text" help:"Run everything in one process on this machine: no Redis, no DNS, no mail server."`
+	Serve   serveCommand     `cmd:"" help:"Run the service, or some of its roles, on a Redis."`
 	Domains domainsCommand   `cmd:"" help:"Add sending domains and check their DNS records."`
+	Keys    keysCommand      `cmd:"" help:"Make, list and revoke API keys."`
+	Fsck    fsckCommand      `cmd:"" help:"Compare all that is stored, print each disagreement, and exit 1 if there is any."`
+	Release releaseCommand   `cmd:"" help:"Try a quarantined message again."`
+	Config  configCommand    `cmd:"" help:"Print the options in force and where each comes from, secrets hidden."`
 	Version kong.VersionFlag `help:"Print the version and end."`
 }
 
@@ -57,7 +65,11 @@ func run(ctx context.Context, args []string, t terminal) (status int) {
 		}
 	}()
 	var c cli
-	parser, err := newParser(&c, args, t)
+	file, err := config.OpenFile(configPath(args, t.environ))
+	if err != nil {
+		return complain(t, err, 2)
+	}
+	parser, err := newParser(&c, file, t)
 	if err != nil {
 		return complain(t, err, 2)
 	}
@@ -69,25 +81,21 @@ func run(ctx context.Context, args []string, t terminal) (status int) {
 		return complain(t, err, 2)
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
-	command.Bind(t)
+	command.Bind(t, file)
 	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
 		return complain(t, err, 1)
 	}
 	return 0
 }
 
-func newParser(c *cli, args []string, t terminal) (*kong.Kong, error) {
-	file, err := config.OpenFile(configPath(args, t.environ))
-	if err != nil {
-		return nil, err
-	}
+func newParser(c *cli, file *config.File, t terminal) (*kong.Kong, error) {
 	parser, err := kong.New(c,
 		kong.Name("postrider"),
 		kong.Description("Transactional email that a team runs itself. Begin with `postrider dev`."),
 		kong.Writers(t.out, t.err),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
-		kong.Vars{"version": versionName(), "http_addr": ":8025"},
+		kong.Vars{"version": versionName(), "http_addr": ":8025", "log_format": "json", "scopes": strings.Join(api.Scopes(), ", ")},
 		kong.Resolvers(file),
 	)
 	if err != nil {

@@ -3,9 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+
+	"postrider/internal/app"
+	"postrider/internal/config"
 )
 
 // buffer is a bytes.Buffer that a running command and its test may share.
@@ -49,6 +53,8 @@ func TestCommandLine(t *testing.T) {
 	}{
 		{name: "nothing", status: 0, out: "Begin with `postrider dev`"},
 		{name: "help", args: []string{"--help"}, status: 0, out: "dev"},
+		{name: "help of serve", args: []string{"serve", "--help"}, status: 0, out: ":8025"},
+		{name: "serve without Redis", args: []string{"serve"}, status: 1, err: "set POSTRIDER_REDIS_URL (such as redis://127.0.0.1:6379), or run `postrider dev`"},
 		{name: "help of a command", args: []string{"dev", "--help"}, status: 0, out: "127.0.0.1:8025"},
 		{name: "version", args: []string{"--version"}, status: 0, out: versionName()},
 		{name: "unknown command", args: []string{"sned"}, status: 2, err: "See postrider --help."},
@@ -84,4 +90,37 @@ func start(t *testing.T, args ...string) *buffer {
 		}
 	})
 	return &out
+}
+
+// operations is the manual of those who run a service.
+func operations(t *testing.T) string {
+	t.Helper()
+	raw, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// TestOperationsTellsEverything holds the manual to the options and the refusals.
+func TestOperationsTellsEverything(t *testing.T) {
+	file, err := config.OpenFile("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parser, err := newParser(&cli{}, file, terminal{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual := operations(t)
+	for name := range config.Names(parser.Model) {
+		if !strings.Contains(manual, "| `"+name+"`") {
+			t.Errorf("no row for %s", name)
+		}
+	}
+	for _, word := range app.UnsafeWords() {
+		if !strings.Contains(manual, "| `"+word+"` |") {
+			t.Errorf("no row for the refusal %s", word)
+		}
+	}
 }

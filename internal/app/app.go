@@ -14,11 +14,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"postrider/api"
 	"postrider/internal/config"
@@ -46,6 +45,12 @@ type Options struct {
 	Front func(*App, http.Handler) http.Handler
 	// Pace shortens delays; zero members keep the defaults.
 	Pace Pace
+	// InProcess says that Redis lives and dies with this process, as in dev: it is
+	// not inspected.
+	InProcess bool
+	// Linger is how long a process that is to end goes on saying so to those who
+	// ask, so that load balancers learn of it.
+	Linger time.Duration
 }
 
 // Pace is the delays and minima that tests shorten.
@@ -57,6 +62,7 @@ type Pace struct {
 	Sandbox  time.Duration
 	Sweep    time.Duration
 	Beat     time.Duration
+	Drain    time.Duration // how long running transactions are waited for at the end
 }
 
 // App is one process of the service.
@@ -64,21 +70,25 @@ type App struct {
 	Store   *store.Store
 	Queue   *queue.Client
 	Domains *domains.Domains
-	Sandbox *sandbox.Sandbox
-	Desk    *intake.Desk
+	Sandbox *sandbox.Sandbox // of the worker role, else nil
+	Desk    *intake.Desk     // of the api role, else nil
 
 	options  Options
+	registry *prometheus.Registry
+	health   *health
+	guard    *store.Guard
 	handler  http.Handler
 	listener net.Listener
-	worker   *worker.Worker
-	server   *queue.Server
+	worker   *worker.Worker // of the worker role, else nil
+	server   *queue.Server  // of the worker role, else nil
 	closers  []func() error // last in, first out
 }
 
 // New builds a service and opens its ports, but takes no request and no job yet.
+// An installation that may lose mail or cannot send it is refused with *[Refused].
 // On error everything opened is closed again.
 func New(ctx context.Context, o Options) (a *App, err error) {
-	a = &App{options: o}
+	a = &App{options: o, registry: newRegistry(o.Version)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -88,10 +98,13 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 	if a.options.Log == nil {
 		a.options.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Config.ReturnPathDomain == "" {
-		return a, errors.New("no domain for reverse-paths: set POSTRIDER_RETURN_PATH_DOMAIN to one whose mail reaches you")
-	}
 	if err := a.openStore(ctx); err != nil {
+		return a, err
+	}
+	if err := a.openGuard(); err != nil {
+		return a, err
+	}
+	if err := a.admit(ctx); err != nil {
 		return a, err
 	}
 	if err := a.openSecret(ctx); err != nil {
@@ -105,12 +118,10 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 		Store: a.Store.Domains, Secret: a.options.Secret, Resolver: resolver,
 		ReturnPathDomain: o.Config.ReturnPathDomain,
 	}
-	if err := a.openSandbox(); err != nil {
-		return a, err
-	}
-	a.openDesk()
-	if err := a.openWorker(resolver); err != nil {
-		return a, err
+	if o.Config.Has(config.RoleWorker) {
+		if err := a.openWorker(resolver); err != nil {
+			return a, err
+		}
 	}
 	return a, a.listen()
 }
@@ -127,11 +138,15 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, queued.Close)
-	a.Store = store.New(own, store.Options{Log: a.options.Log})
+	a.Store = store.New(own, store.Options{Log: a.options.Log, InProcess: a.options.InProcess})
 	a.Queue = queue.NewClient(queued)
-	a.server = queue.NewServer(queued, queue.ServerOptions{
-		Class: queue.Default, Concurrency: a.options.Config.Concurrency, Log: a.options.Log,
-	}, func(ctx context.Context, d queue.Delivery) error { return a.worker.Deliver(ctx, d) })
+	a.health = &health{app: a, ping: func(ctx context.Context) error { return own.Ping(ctx).Err() }}
+	a.registry.MustRegister(&backlog{app: a})
+	if a.options.Config.Has(config.RoleWorker) {
+		a.server = queue.NewServer(queued, queue.ServerOptions{
+			Class: queue.Default, Concurrency: a.options.Config.Concurrency, Log: a.options.Log, DrainTimeout: a.options.Pace.Drain,
+		}, func(ctx context.Context, d queue.Delivery) error { return a.worker.Deliver(ctx, d) })
+	}
 	return nil
 }
 
@@ -162,7 +177,7 @@ func (a *App) openDesk() {
 	a.Desk = intake.New(intake.Options{
 		Store: a.Store, Queue: a.Queue, Domains: a.Domains,
 		Marks:            track.New(a.options.Secret.Derive("reverse-path"), 1),
-		ReturnPathDomain: c.ReturnPathDomain,
+		ReturnPathDomain: returnPathDomain(c),
 		RequireVerified:  c.RequireVerifiedDomains,
 		AllowReserved:    c.AllowReservedDomains,
 		PerRecipient:     c.Envelope == "recipient",
@@ -173,6 +188,9 @@ func (a *App) openDesk() {
 
 func (a *App) openWorker(resolver dns.Resolver) error {
 	c, pace := a.options.Config, a.options.Pace
+	if err := a.openSandbox(); err != nil {
+		return err
+	}
 	routes, err := a.routes(resolver)
 	if err != nil {
 		return err
@@ -192,7 +210,7 @@ func (a *App) openWorker(resolver dns.Resolver) error {
 	a.worker = worker.New(worker.Options{
 		ID:    "w_" + uuid.NewString()[:13],
 		Store: a.Store, Queue: a.Queue, Router: routes, Signer: a.Domains, Sender: transport,
-		Shaper: shape.New(pace.Shape), Planning: shape.New(shape.Options{Total: c.Concurrency / 4}), Schedule: pace.Schedule, Log: a.options.Log,
+		Shaper: shape.New(pace.Shape), Planning: shape.New(shape.Options{Total: c.Concurrency / 4}), Schedule: pace.Schedule, Log: a.options.Log, Metrics: worker.NewMetrics(a.registry),
 		SweepEvery: pace.Sweep, BeatEvery: pace.Beat,
 	})
 	return nil
@@ -208,15 +226,30 @@ func (a *App) listen() error {
 	if a.options.Config.PublicURL == "" {
 		a.options.Config.PublicURL = a.URL()
 	}
-	a.handler = api.New(api.Options{
-		Desk: a.Desk, Store: a.Store, PublicURL: a.options.Config.PublicURL,
-		Version: a.options.Version, Log: a.options.Log,
-	})
+	door := http.Handler(http.HandlerFunc(elsewhere))
+	if a.options.Config.Has(config.RoleAPI) {
+		a.openDesk()
+		door = api.New(api.Options{
+			Desk: a.Desk, Store: a.Store, PublicURL: a.options.Config.PublicURL,
+			Version: a.options.Version, Log: a.options.Log,
+			Draining: a.health.draining.Load, Metrics: api.NewMetrics(a.registry),
+		})
+	}
+	a.handler = a.operations(door)
 	if a.options.Front != nil {
 		a.handler = a.options.Front(a, a.handler)
 	}
 	return nil
 }
+
+// Durability is the level of the Redis behind this process: store.LevelAlways...
+func (a *App) Durability() string {
+	i, _ := a.guard.Last()
+	return i.Level
+}
+
+// Address is where it listens for HTTP.
+func (a *App) Address() string { return a.listener.Addr().String() }
 
 // URL is where the service can be reached from this machine.
 func (a *App) URL() string {
@@ -227,36 +260,6 @@ func (a *App) URL() string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// Run serves until ctx ends, then drains: no new requests and jobs, running
-// ones end.
-func (a *App) Run(ctx context.Context) error {
-	if err := a.server.Start(); err != nil {
-		return fmt.Errorf("start the queue: %w", err)
-	}
-	web := api.Server(a.options.Config.HTTPAddr, a.handler)
-	// Upkeep outlives ctx: the heartbeat must go on while transactions end.
-	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx))
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.worker.Run(upkeep) })
-	group.Go(func() error {
-		if err := web.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve HTTP: %w", err)
-		}
-		return nil
-	})
-	group.Go(func() error {
-		<-ctx.Done()
-		defer stopUpkeep()
-		a.server.Stop()
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
-		defer cancel()
-		err := web.Shutdown(late)
-		a.server.Shutdown()
-		return err
-	})
-	return group.Wait()
-}
-
 // Close closes everything that New opened, last first.
 func (a *App) Close() error {
 	var errs []error
@@ -265,15 +268,4 @@ func (a *App) Close() error {
 	}
 	a.closers = nil
 	return errors.Join(errs...)
-}
-
-func hostname(c config.Config) string {
-	if c.Hostname != "" {
-		return c.Hostname
-	}
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		return "localhost"
-	}
-	return name
 }

@@ -91,19 +91,28 @@ func dataDir(c config.Config) (string, error) {
 // nothing.
 type Administration struct {
 	Store   *store.Store
-	Domains *domains.Domains
+	Domains *domains.Domains // nil after OpenStore
 	close   func() error
 }
 
-// Administer opens the Redis of the configuration for a command.
-func Administer(ctx context.Context, c config.Config) (*Administration, error) {
+// OpenStore opens the Redis of the configuration for a command that needs no
+// more, not even the secret key.
+func OpenStore(ctx context.Context, c config.Config) (*Administration, error) {
 	client, err := openRedis(ctx, c.RedisURL)
 	if err != nil {
 		return nil, err
 	}
-	a := &Administration{Store: store.New(client, store.Options{}), close: client.Close}
+	return &Administration{Store: store.New(client, store.Options{}), close: client.Close}, nil
+}
+
+// Administer opens the Redis of the configuration and the secret key for a command.
+func Administer(ctx context.Context, c config.Config) (*Administration, error) {
+	a, err := OpenStore(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	if err := a.open(ctx, c); err != nil {
-		return nil, errors.Join(err, client.Close())
+		return nil, errors.Join(err, a.Close())
 	}
 	return a, nil
 }

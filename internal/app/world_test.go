@@ -89,7 +89,7 @@ func quick() app.Pace {
 	}
 }
 
-func startService(t *testing.T, redisURL string, net *internet) *service {
+func startService(t *testing.T, redisURL string, inProcess bool, net *internet) *service {
 	t.Helper()
 	a, err := app.New(t.Context(), app.Options{
 		Config: config.Config{
@@ -98,7 +98,7 @@ func startService(t *testing.T, redisURL string, net *internet) *service {
 			AllowedMXNetworks: []string{"127.0.0.0/8"}, AllowReservedDomains: true,
 			RequireVerifiedDomains: true, Concurrency: 128, Envelope: "domain",
 		},
-		Secret: secret.New(), Pace: quick(),
+		Secret: secret.New(), Pace: quick(), InProcess: inProcess,
 	})
 	if err != nil {
 		t.Fatal(err)

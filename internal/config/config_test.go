@@ -36,7 +36,7 @@ func parse(t *testing.T, file string, environ map[string]string, args ...string)
 		return config.Config{}, err
 	}
 	var c commandLine
-	parser, err := kong.New(&c, kong.Vars{"http_addr": ":8025"}, kong.Resolvers(resolver))
+	parser, err := kong.New(&c, kong.Vars{"http_addr": ":8025", "log_format": "json"}, kong.Resolvers(resolver))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := config.Config{
 		HTTPAddr: ":8025", MXPort: 25, Concurrency: 256, Envelope: "domain",
-		RequireVerifiedDomains: true, LogFormat: "text",
+		RequireVerifiedDomains: true, LogFormat: "json", Roles: []string{"api", "worker"},
 		RetrySchedule: []time.Duration{
 			time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour,
 		},
@@ -106,6 +106,18 @@ func TestBadValues(t *testing.T) {
 		{name: "schedule", args: []string{"--retry-schedule", "0s"}, want: "above zero"},
 		{name: "concurrency", args: []string{"--concurrency", "0"}, want: "1 to 10000"},
 		{name: "envelope", args: []string{"--envelope", "none"}, want: "must be one of"},
+		{name: "role", args: []string{"--roles", "api,smtp"}, want: `--roles (POSTRIDER_ROLES): "smtp" is no role`},
+		{name: "role twice", args: []string{"--roles", "api,api"}, want: "twice"},
+		{name: "no role", args: []string{"--roles", ""}, want: "at least one"},
+		{name: "port", args: []string{"--addr", ":http-alt"}, want: "is no port"},
+		{name: "URL without a host", args: []string{"--redis-url", "redis:///0"}, want: "names no host"},
+		{name: "relay", args: []string{"--relay", "mail.acme.com:587"}, want: "smtp:// or smtps://"},
+		{name: "relay of a route", args: []string{"--routes", "acme.com=http://x"}, want: "the relay of acme.com must begin with smtp://"},
+		{name: "hostname", environ: map[string]string{"POSTRIDER_HOSTNAME": "mail_1.acme.com"}, want: "--hostname (POSTRIDER_HOSTNAME)"},
+		{name: "return path", args: []string{"--return-path-domain", "bounces..acme.com"}, want: "is no name"},
+		{name: "MX port", args: []string{"--mx-port", "0"}, want: "1 to 65535"},
+		{name: "word", args: []string{"--allow-unsafe", "Everything!"}, want: "is no word"},
+		{name: "log format", args: []string{"--log-format", "xml"}, want: "must be one of"},
 		{name: "DNS", args: []string{"--dns", "127.0.0.1"}, want: "missing port"},
 	}
 	for _, c := range cases {
@@ -118,9 +130,18 @@ func TestBadValues(t *testing.T) {
 	}
 }
 
+func TestVariablesOfTheClientAreKnown(t *testing.T) {
+	if _, err := parse(t, "", map[string]string{"POSTRIDER_URL": "http://127.0.0.1:8025", "POSTRIDER_API_KEY": "pr_test_x"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestErrorsKeepSecrets(t *testing.T) {
 	for _, args := range [][]string{
-		{"--redis-url", "redi://:hunter2@host"}, {"--secret-key", "hunter2"},
+		{"--redis-url", "redi://:hunter2@host"},
+		{"--secret-key", "hunter2"},
+		{"--relay", "smtps://app:hunter2@"},
+		{"--routes", "acme.com=smtp://app:hunter2@host:%"},
 	} {
 		if _, err := parse(t, "", nil, args...); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: error %v, want one without the value", args[0], err)

@@ -71,13 +71,15 @@ func (f *File) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, err
 	return nil, nil
 }
 
-// CheckEnviron refuses POSTRIDER_ variables that are no options.
+// CheckEnviron refuses POSTRIDER_ variables that are no options. Those of an app's
+// client may stand beside them.
 func CheckEnviron(app *kong.Application, environ []string) error {
 	known := Names(app)
+	known[EnvPrefix+"URL"], known[EnvPrefix+"API_KEY"] = true, true
 	for _, pair := range environ {
 		name, _, _ := strings.Cut(pair, "=")
 		if strings.HasPrefix(name, EnvPrefix) && !known[name] {
-			return fmt.Errorf("unknown environment variable %s; `postrider dev --help` lists the options", name)
+			return fmt.Errorf("unknown environment variable %s; `postrider serve --help` lists the options", name)
 		}
 	}
 	return nil

@@ -59,7 +59,7 @@ func Run(ctx context.Context, o Options) error {
 	defer stop()
 	a, err := app.New(ctx, app.Options{
 		Config: configure(o.Config, redisURL), Version: o.Version, Log: o.Log,
-		Secret: secret.New(), Front: front(o), Pace: o.Pace,
+		Secret: secret.New(), Front: front(o), Pace: o.Pace, InProcess: true,
 	})
 	if err != nil {
 		return explain(err, o.Config.HTTPAddr)
@@ -79,7 +79,7 @@ func configure(c config.Config, redisURL string) config.Config {
 	c.RedisURL = redisURL
 	c.Hostname = "dev.postrider.test"
 	c.ReturnPathDomain = "bounces.postrider.test"
-	c.Relay, c.Routes = "", nil
+	c.Relay, c.Routes, c.Roles = "", nil, nil
 	return c
 }
 

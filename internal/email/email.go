@@ -142,6 +142,7 @@ type EnvelopeState struct {
 	Fence      int64 // counts Begins; who holds the current number may change state
 	Attempts   int   // counts those that got a provider slot
 	Generation int   // of the job that is to wake this envelope
+	Deaths     int   // attempts in a row that killed their worker
 	Worker     string
 	BegunAt    time.Time
 	NextAt     time.Time // when the next attempt is due, in phase waiting
@@ -156,11 +157,13 @@ type EnvelopeState struct {
 type Phase string
 
 // The phases. Marked is past the point of no return: the final dot may be sent.
+// Quarantined is out of the way until somebody frees it, since workers died of it.
 const (
-	Waiting  Phase = "wait"
-	InFlight Phase = "flight"
-	Marked   Phase = "marked"
-	Done     Phase = "done"
+	Waiting     Phase = "wait"
+	InFlight    Phase = "flight"
+	Marked      Phase = "marked"
+	Quarantined Phase = "held"
+	Done        Phase = "done"
 )
 
 // Reply is the last word of a remote server about one recipient.

@@ -41,6 +41,10 @@ const (
 	ReasonLocalError       = "local_error"
 )
 
+// ReasonQuarantined is the reason of a deferred recipient that waits for somebody
+// to look at its message.
+const ReasonQuarantined = "quarantined"
+
 // RecipientStatuses lists every status of a recipient.
 func RecipientStatuses() []Status {
 	return []Status{Scheduled, Queued, Deferred, Delivered, Bounced, Failed, Suppressed, Canceled}

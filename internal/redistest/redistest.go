@@ -5,6 +5,9 @@
 // its server answers. A machine without redis-server fails a test that needs
 // it; nothing is skipped.
 //
+// Start gives one that can be killed and started again, NewProxy stands before one
+// and loses what a test names.
+//
 //	redistest.Each(t, func(t *testing.T, url string) {
 //		o, err := redis.ParseURL(url)
 //		...
@@ -13,15 +16,11 @@ package redistest
 
 import (
 	"bufio"
-	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,18 +32,7 @@ import (
 // of its own. It ends with the test, and also if the test process dies.
 func Server(tb testing.TB) (url string) {
 	tb.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		tb.Fatalf("redistest: redis-server is needed (make test brings it): %v", err)
-	}
-	var err error
-	// Between choosing a port and binding it another process may take it.
-	for range 5 {
-		if url, err = start(tb); err == nil {
-			return url
-		}
-	}
-	tb.Fatalf("redistest: %v", err)
-	return ""
+	return Start(tb).URL
 }
 
 // InProcess starts miniredis and returns its URL. Its TTLs follow the clock.
@@ -64,50 +52,6 @@ func Each(t *testing.T, test func(t *testing.T, url string)) {
 	t.Helper()
 	t.Run("miniredis", func(t *testing.T) { test(t, InProcess(t)) })
 	t.Run("redis-server", func(t *testing.T) { test(t, Server(t)) })
-}
-
-// script runs redis-server as its child and ends it when its own standard input
-// does: at Cleanup, or because the test process is gone.
-const script = `redis-server "$@" & pid=$!; read -r _; kill -9 $pid; wait $pid`
-
-// start makes one try on one port.
-func start(tb testing.TB) (url string, err error) {
-	dir, err := os.MkdirTemp("", "redistest")
-	if err != nil {
-		return "", fmt.Errorf("make a directory: %w", err)
-	}
-	port, err := freePort()
-	if err != nil {
-		return "", err
-	}
-	// The password tells our server from another one on the same port.
-	password := rand.Text()
-	cmd := exec.Command("sh", "-c", script, "redis-server",
-		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--requirepass", password,
-		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--dir", dir)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return "", fmt.Errorf("start redis-server: %w", err)
-	}
-	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("start redis-server: %w", err)
-	}
-	end := func() {
-		_ = stdin.Close()
-		_ = cmd.Wait() // it was killed: its status says nothing
-		if err := os.RemoveAll(dir); err != nil {
-			tb.Errorf("redistest: %v", err)
-		}
-	}
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	if err := await(addr, password); err != nil {
-		end()
-		return "", fmt.Errorf("start redis-server: %w\n%s", err, output.Bytes())
-	}
-	tb.Cleanup(end)
-	return fmt.Sprintf("redis://:%s@%s", password, addr), nil
 }
 
 func freePort() (int, error) {
@@ -150,6 +94,9 @@ func ping(addr, password string) error {
 		got, err := r.ReadString('\n')
 		if err != nil {
 			return err
+		}
+		if strings.HasPrefix(got, "-LOADING") {
+			return errors.New("it loads its files")
 		}
 		if got != want {
 			return fmt.Errorf("%w: %q", errNotOurs, got)

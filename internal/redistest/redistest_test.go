@@ -55,30 +55,38 @@ func TestServerWritesAppendOnly(t *testing.T) {
 // starts with prefix.
 func ask(t *testing.T, address, command string, prefix ...string) string {
 	t.Helper()
+	line, err := tryAsk(address, command, prefix...)
+	if err != nil {
+		t.Fatalf("%s: %v", command, err)
+	}
+	return line
+}
+
+func tryAsk(address, command string, prefix ...string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	conn, err := net.Dial("tcp", u.Host)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer conn.Close()
 	r := bufio.NewReader(conn)
 	if password, ok := u.User.Password(); ok {
 		send(conn, "AUTH "+password)
 		if line, err := r.ReadString('\n'); err != nil || line != "+OK\r\n" {
-			t.Fatalf("AUTH: %q, %v", line, err)
+			return "", fmt.Errorf("AUTH: %q, %w", line, err)
 		}
 	}
 	send(conn, command)
 	for {
 		line, err := r.ReadString('\n')
 		if err != nil {
-			t.Fatalf("%s: %v", command, err)
+			return "", err
 		}
 		if len(prefix) == 0 || strings.HasPrefix(line, prefix[0]) {
-			return strings.TrimSpace(line)
+			return strings.TrimSpace(line), nil
 		}
 	}
 }
@@ -86,8 +94,9 @@ func ask(t *testing.T, address, command string, prefix ...string) string {
 // send writes a command as a RESP array: miniredis takes no inline commands.
 func send(w io.Writer, command string) {
 	words := strings.Fields(command)
-	fmt.Fprintf(w, "*%d\r\n", len(words))
+	text := fmt.Sprintf("*%d\r\n", len(words))
 	for _, word := range words {
-		fmt.Fprintf(w, "$%d\r\n%s\r\n", len(word), word)
+		text += fmt.Sprintf("$%d\r\n%s\r\n", len(word), word)
 	}
+	_, _ = io.WriteString(w, text)
 }

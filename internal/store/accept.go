@@ -115,7 +115,7 @@ func (m *Messages) Replay(ctx context.Context, w email.World, key string, finger
 func (m *Messages) replay(ctx context.Context, w email.World, value string, fingerprint [32]byte) (*email.Message, error) {
 	print, id, ok := strings.Cut(value, " ")
 	if !ok || !isShort(id) {
-		return nil, fmt.Errorf("replay: %w: an idempotency entry", errBroken)
+		return nil, fmt.Errorf("replay: %w: an idempotency entry", ErrBroken)
 	}
 	if print != base64.RawURLEncoding.EncodeToString(fingerprint[:]) {
 		return nil, ErrIdempotencyReused
@@ -129,9 +129,14 @@ func (m *Messages) replay(ctx context.Context, w email.World, value string, fing
 
 // Accept keeps a message in one script: idempotency, record, body, first events,
 // indexes, due entries. It returns the stored message, and whether an earlier one
-// of the same Idempotency-Key was replayed instead. Errors: ErrIdempotencyReused.
+// of the same Idempotency-Key was replayed instead. Errors: ErrIdempotencyReused,
+// ErrFull while there is no room for new mail, and ErrUnavailable: then it may be
+// kept nevertheless, which only a repetition with the same Idempotency-Key tells.
 func (m *Messages) Accept(ctx context.Context, s *Submission) (msg *email.Message, replayed bool, err error) {
 	if err := check(s, m); err != nil {
+		return nil, false, fmt.Errorf("accept %s: %w", s.Message.ID, err)
+	}
+	if err := m.room.admit(); err != nil {
 		return nil, false, fmt.Errorf("accept %s: %w", s.Message.ID, err)
 	}
 	msg = firstState(s.Message)

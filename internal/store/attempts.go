@@ -93,15 +93,15 @@ func (p *packer) decodeAttempt(raw string) (email.Attempt, error) {
 	digits, packed, ok := strings.Cut(raw, " ")
 	number, err := strconv.Atoi(digits)
 	if !ok || err != nil || number < 1 {
-		return email.Attempt{}, fmt.Errorf("%w: an attempt's number", errBroken)
+		return email.Attempt{}, fmt.Errorf("%w: an attempt's number", ErrBroken)
 	}
 	unpacked, err := p.attempts.DecodeAll([]byte(packed), nil)
 	if err != nil {
-		return email.Attempt{}, fmt.Errorf("%w: an attempt: %w", errBroken, err)
+		return email.Attempt{}, fmt.Errorf("%w: an attempt: %w", ErrBroken, err)
 	}
 	var a attempt
 	if err := json.Unmarshal(unpacked, &a); err != nil {
-		return email.Attempt{}, fmt.Errorf("%w: an attempt: %w", errBroken, err)
+		return email.Attempt{}, fmt.Errorf("%w: an attempt: %w", ErrBroken, err)
 	}
 	return fromAttempt(a, number), nil
 }

@@ -18,7 +18,7 @@ const (
 	Over     Verdict = "done"      // envelope final, or message gone
 	Stale    Verdict = "stale"     // the job is of an older generation
 	Early    Verdict = "early"     // not due yet: Message.Envelopes[i].State.NextAt
-	Occupied Verdict = "in_flight" // another attempt runs: State.Worker, State.Fence
+	Occupied Verdict = "in_flight" // another attempt runs (State.Worker, State.Fence), or it is quarantined
 )
 
 // Start is what Begin answers. Message and Content are set when Verdict is
@@ -82,7 +82,8 @@ const earlySlack = time.Second
 
 // Begin takes the next fence of an envelope, moves scheduled recipients to
 // queued, sets its due entry to look again in 25 s, and loads the message and its
-// content. Every refusal is a Verdict, not an error.
+// content. Every refusal is a Verdict, not an error. ErrBroken comes with a Start
+// if only the content cannot be read: then the caller holds Fence.
 func (m *Messages) Begin(ctx context.Context, w email.World, id string, envelope, generation int, worker string, now time.Time) (*Start, error) {
 	keys, name, err := m.locate(w, id)
 	if err != nil || envelope < 0 {
@@ -97,7 +98,7 @@ func (m *Messages) Begin(ctx context.Context, w email.World, id string, envelope
 	}
 	start, err := m.readStart(w, name, answer)
 	if err != nil {
-		return nil, fmt.Errorf("begin %s envelope %d: %w", id, envelope, err)
+		return start, fmt.Errorf("begin %s envelope %d: %w", id, envelope, err)
 	}
 	return start, nil
 }
@@ -112,7 +113,7 @@ func (m *Messages) readStart(w email.World, id string, answer []any) (*Start, er
 		return start, nil
 	case Begun, Early, Occupied:
 	default:
-		return nil, fmt.Errorf("%w: no verdict", errBroken)
+		return nil, fmt.Errorf("%w: no verdict", ErrBroken)
 	}
 	start.Fence, _ = at(answer, 1).(int64)
 	pairs, _ := at(answer, 2).([]any)

@@ -30,7 +30,7 @@ func TestBrokenContentIsAnError(t *testing.T) {
 			msg := f.accept(t, draft(f.Messages, "ada@example.org"))
 			keys, id, _ := f.Messages.locate(email.Live, msg.ID)
 			f.rdb.HSet(ctx, keys.record(id), c.field, c.value)
-			if got, err := f.Messages.Get(ctx, email.Live, msg.ID); !errors.Is(err, errBroken) {
+			if got, err := f.Messages.Get(ctx, email.Live, msg.ID); !errors.Is(err, ErrBroken) {
 				t.Errorf("%s: Get = %v, %v; want a broken record", c.name, got, err)
 			}
 			if s, err := f.Messages.Begin(ctx, email.Live, msg.ID, 0, 0, "w", start()); err == nil && s.Verdict == Begun {
@@ -43,10 +43,10 @@ func TestBrokenContentIsAnError(t *testing.T) {
 		f.rdb.Set(ctx, keys.body(id), "no zstd", 0)
 		f.rdb.RPush(ctx, keys.events(id), "{")
 		f.rdb.RPush(ctx, keys.attempts(id), "1 no zstd")
-		if _, err := f.Messages.Content(ctx, email.Live, msg.ID); !errors.Is(err, errBroken) {
+		if _, err := f.Messages.Content(ctx, email.Live, msg.ID); !errors.Is(err, ErrBroken) {
 			t.Errorf("Content = %v, want a broken record", err)
 		}
-		if _, _, err := f.Messages.Events(ctx, email.Live, msg.ID, 0, 10); !errors.Is(err, errBroken) {
+		if _, _, err := f.Messages.Events(ctx, email.Live, msg.ID, 0, 10); !errors.Is(err, ErrBroken) {
 			t.Errorf("Events = %v, want a broken record", err)
 		}
 		if list, err := f.Messages.Attempts(ctx, email.Live, msg.ID); err != nil || len(list) != 0 {
@@ -121,7 +121,7 @@ func TestContentIsBoundedUnpacked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.decodeAttempt("1 " + string(bomb)); !errors.Is(err, errBroken) {
+	if _, err := p.decodeAttempt("1 " + string(bomb)); !errors.Is(err, ErrBroken) {
 		t.Errorf("an attempt of %d bytes that unpacks to %d = %v, want a refusal", len(bomb), maxAttempt, err)
 	}
 }

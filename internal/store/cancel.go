@@ -26,7 +26,7 @@ for i, r in ipairs(s.r) do
 end
 if could then
   for i, e in ipairs(envelopes) do
-    if e.p == 'wait' and not open(i - 1) then close(i - 1) end
+    if (e.p == 'wait' or e.p == 'held') and not open(i - 1) then close(i - 1) end
   end
   save()
   return {'ok', redis.call('HGETALL', KEYS[1])}

@@ -15,6 +15,7 @@ import (
 // Concluded says whether and when the envelope is to be woken again.
 type Concluded struct {
 	Done       bool
+	Held       bool // quarantined: it is not to be woken
 	Generation int
 	NextAt     time.Time
 }
@@ -22,7 +23,7 @@ type Concluded struct {
 // concludeScript writes what an attempt came to. Prelude, giveBack, and
 //
 //	KEYS 6 attempts
-//	ARGV 11 start of the attempt (0: it is not counted), 12 the attempt, 13... per
+//	ARGV 14 start of the attempt (0: it is not counted), 15 the attempt, 16... per
 //	     outcome: recipient, status, 1 if unknown, reason, event tail, reply
 //
 // A holder who is late, since a repair ended its attempt, still says what was
@@ -34,7 +35,7 @@ type Concluded struct {
 // canceled unless it was delivered or bounced.
 const concludeScript = `
 local known = false
-for k = 13, #ARGV, 6 do
+for k = 16, #ARGV, 6 do
   local r = s.r[tonumber(ARGV[k]) + 1]
   if not r or (r.e or 0) ~= envelope then return redis.error_reply('ERR an outcome outside the envelope') end
   if r.s == 'scheduled' then return redis.error_reply('ERR an outcome before its time') end
@@ -42,15 +43,15 @@ for k = 13, #ARGV, 6 do
 end
 if repaired and not known then return {'lost'} end
 
-local started = tonumber(ARGV[11])
+local started = tonumber(ARGV[14])
 local counted = repaired and e.y -- the repair counted this same attempt
 if started > 0 then
   if not counted then e.a = (e.a or 0) + 1 end
   if repair then repairStart = started end
-  redis.call('RPUSH', KEYS[6], string.format('%d ', e.a) .. ARGV[12])
+  redis.call('RPUSH', KEYS[6], string.format('%d ', e.a) .. ARGV[15])
 end
 
-for k = 13, #ARGV, 6 do
+for k = 16, #ARGV, 6 do
   local i = tonumber(ARGV[k]) + 1
   local r, status, reason, tail = s.r[i], ARGV[k + 1], ARGV[k + 3], ARGV[k + 4]
   local settled = status == 'delivered' or status == 'bounced'
@@ -110,6 +111,10 @@ return giveBack()
 // failed/outcome_unknown once an attempt was unknown) unless the outcome is
 // delivered or bounced; an unknown one that expires is failed/outcome_unknown.
 func (m *Messages) Conclude(ctx context.Context, c Claim, a *email.Attempt, nextAt, now time.Time) (*Concluded, error) {
+	return m.conclude(ctx, c, a, nextAt, now, ended{})
+}
+
+func (m *Messages) conclude(ctx context.Context, c Claim, a *email.Attempt, nextAt, now time.Time, how ended) (*Concluded, error) {
 	keys, id, err := m.locate(c.World, c.Message)
 	if err != nil {
 		return nil, ErrLostFence
@@ -118,7 +123,7 @@ func (m *Messages) Conclude(ctx context.Context, c Claim, a *email.Attempt, next
 	if err != nil {
 		return nil, fmt.Errorf("conclude %s envelope %d: %w", c.Message, c.Envelope, err)
 	}
-	args := append(m.giveBackArgs(keys, id, c, nextAt, now), toMS(a.StartedAt), blob)
+	args := append(m.giveBackArgs(keys, id, c, nextAt, now, how), toMS(a.StartedAt), blob)
 	for _, o := range a.Outcomes {
 		more, err := outcomeArgs(o)
 		if err != nil {
@@ -138,18 +143,22 @@ func (m *Messages) Conclude(ctx context.Context, c Claim, a *email.Attempt, next
 // shutdown, a dead worker's unmarked attempt): no event, no attempt; canceled
 // recipients become canceled. Errors as Conclude, ErrLostFence also past the mark.
 func (m *Messages) Release(ctx context.Context, c Claim, nextAt, now time.Time) (*Concluded, error) {
+	return m.release(ctx, c, nextAt, now, ended{deaths: sameDeaths})
+}
+
+func (m *Messages) release(ctx context.Context, c Claim, nextAt, now time.Time, how ended) (*Concluded, error) {
 	keys, id, err := m.locate(c.World, c.Message)
 	if err != nil {
 		return nil, ErrLostFence
 	}
-	done, err := m.giveBack(ctx, m.scripts.release, m.changeKeys(keys, id), m.giveBackArgs(keys, id, c, nextAt, now))
+	done, err := m.giveBack(ctx, m.scripts.release, m.changeKeys(keys, id), m.giveBackArgs(keys, id, c, nextAt, now, how))
 	if err != nil {
 		return nil, fmt.Errorf("release %s envelope %d: %w", c.Message, c.Envelope, err)
 	}
 	return done, nil
 }
 
-func (m *Messages) giveBackArgs(k shardKeys, id string, c Claim, nextAt, now time.Time) []any {
+func (m *Messages) giveBackArgs(k shardKeys, id string, c Claim, nextAt, now time.Time, how ended) []any {
 	if nextAt.Before(now) {
 		nextAt = now
 	}
@@ -157,7 +166,8 @@ func (m *Messages) giveBackArgs(k shardKeys, id string, c Claim, nextAt, now tim
 	if c.Repair {
 		repair = 1
 	}
-	return append(m.changeArgs(k, id, now), c.Envelope, c.Fence, toMS(nextAt), dueScore(nextAt, now), repair)
+	return append(m.changeArgs(k, id, now), c.Envelope, c.Fence, toMS(nextAt), dueScore(nextAt, now),
+		repair, how.deaths, maxDeaths, how.tail())
 }
 
 func (m *Messages) giveBack(ctx context.Context, script *redis.Script, names []string, args []any) (*Concluded, error) {
@@ -168,10 +178,13 @@ func (m *Messages) giveBack(ctx context.Context, script *redis.Script, names []s
 	if at(answer, 0) != "ok" {
 		return nil, ErrLostFence
 	}
-	done, _ := at(answer, 1).(int64)
+	phase, _ := at(answer, 1).(string)
 	generation, _ := at(answer, 2).(int64)
 	next, _ := at(answer, 3).(int64)
-	return &Concluded{Done: done == 1, Generation: int(generation), NextAt: fromMS(next)}, nil
+	return &Concluded{
+		Done: phase == string(email.Done), Held: phase == string(email.Quarantined),
+		Generation: int(generation), NextAt: fromMS(next),
+	}, nil
 }
 
 // outcomeArgs are the six arguments of one outcome.

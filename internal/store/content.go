@@ -51,11 +51,11 @@ func (p *packer) pack(v any) ([]byte, error) {
 func (p *packer) unpackContent(packed []byte) (*email.Content, error) {
 	raw, err := p.contents.DecodeAll(packed, nil)
 	if err != nil {
-		return nil, fmt.Errorf("unpack content: %w: %w", errBroken, err)
+		return nil, fmt.Errorf("unpack content: %w: %w", ErrBroken, err)
 	}
 	var c email.Content
 	if err := json.Unmarshal(raw, &c); err != nil {
-		return nil, fmt.Errorf("unpack content: %w: %w", errBroken, err)
+		return nil, fmt.Errorf("unpack content: %w: %w", ErrBroken, err)
 	}
 	return &c, nil
 }

@@ -94,7 +94,7 @@ func encodeDomain(d *Domain, nonces []string) ([]byte, error) {
 func decodeDomain(name, raw string) (*Domain, error) {
 	var s storedDomain
 	if err := json.Unmarshal([]byte(raw), &s); err != nil {
-		return nil, fmt.Errorf("decode domain %s: %w: %w", name, errBroken, err)
+		return nil, fmt.Errorf("decode domain %s: %w: %w", name, ErrBroken, err)
 	}
 	d := &Domain{
 		ID: s.ID, Name: name, CreatedAt: fromMS(s.Created), CheckedAt: fromMS(s.Checked), Status: s.Status, ReturnPath: s.ReturnPath,
@@ -124,7 +124,7 @@ func (d *Domains) put(ctx context.Context, before string, dom *Domain) (ok bool,
 	var standing storedDomain
 	if before != "" {
 		if err := json.Unmarshal([]byte(before), &standing); err != nil {
-			return false, nil, fmt.Errorf("%w: %w", errBroken, err)
+			return false, nil, fmt.Errorf("%w: %w", ErrBroken, err)
 		}
 	}
 	nonce := rand.Text()[:16]

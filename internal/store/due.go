@@ -25,15 +25,12 @@ type Entry struct {
 // defaultClass is the queue of transactional mail, the only stream so far.
 const defaultClass = "default"
 
-// brokenRest is how long the sweeper leaves an entry alone that cannot be read.
-const brokenRest = time.Hour
-
 // Shards is the number of parts of the key space.
 func (m *Messages) Shards() int { return m.options.Shards }
 
 // Due lists at most limit entries past their score, oldest first, with a snapshot
-// of their envelopes. Entries that cannot be read are put off by an hour and
-// named in the error, which then comes with the others.
+// of their envelopes. Entries that cannot be read are set aside and named in the
+// error (ErrBroken), which then comes with the others.
 func (m *Messages) Due(ctx context.Context, w email.World, shard uint8, now time.Time, limit int) ([]Entry, error) {
 	keys := keysOf(w, shard)
 	members, err := m.rdb.ZRangeByScore(ctx, keys.due(), &redis.ZRangeBy{
@@ -50,7 +47,7 @@ func (m *Messages) Due(ctx context.Context, w email.World, shard uint8, now time
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, redis.Nil) {
+	if err != nil && !errors.Is(err, redis.Nil) && !errors.Is(err, ErrBroken) {
 		return nil, fmt.Errorf("read due entries of shard %d: %w", shard, err)
 	}
 	var entries []Entry
@@ -61,9 +58,8 @@ func (m *Messages) Due(ctx context.Context, w email.World, shard uint8, now time
 			entries = append(entries, e)
 			continue
 		}
-		broken = append(broken, fmt.Errorf("read due entry %q: %w", member, err))
-		rest := redis.Z{Score: float64(toMS(now.Add(brokenRest))), Member: member}
-		broken = append(broken, m.rdb.ZAddXX(ctx, keys.due(), rest).Err())
+		broken = append(broken, fmt.Errorf("set aside due entry %q: %w", member, err))
+		broken = append(broken, m.setAside(ctx, keys, keys.due(), member, now))
 	}
 	return entries, errors.Join(broken...)
 }
@@ -99,7 +95,7 @@ func readEntry(w email.World, member string, raw *redis.StringCmd) (Entry, error
 		return Entry{}, err
 	}
 	if envelope >= len(s.Envelopes) {
-		return Entry{}, fmt.Errorf("%w: no such envelope", errBroken)
+		return Entry{}, fmt.Errorf("%w: no such envelope", ErrBroken)
 	}
 	e.State, e.ExpiresAt = s.Envelopes[envelope].decode(), fromMS(s.Expires)
 	return e, nil

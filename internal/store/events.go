@@ -45,10 +45,10 @@ func encodeTail(t eventTail) (string, error) {
 func decodeEvent(raw string) (email.Event, error) {
 	var e event
 	if err := json.Unmarshal([]byte(raw), &e); err != nil {
-		return email.Event{}, fmt.Errorf("%w: an event: %w", errBroken, err)
+		return email.Event{}, fmt.Errorf("%w: an event: %w", ErrBroken, err)
 	}
 	if e.Recipient < 0 {
-		return email.Event{}, fmt.Errorf("%w: an event's recipient", errBroken)
+		return email.Event{}, fmt.Errorf("%w: an event's recipient", ErrBroken)
 	}
 	if e.Type == "" {
 		e.Type = email.TypeFor(e.Status)

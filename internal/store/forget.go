@@ -74,7 +74,7 @@ return 1
 // Forget removes at most limit finished messages of a shard (or just their
 // content, or their stub) whose retention is over, and the event stream's entries
 // older than MetadataRetention; returns how many messages it touched. One that
-// cannot be read is put off by an hour and named in the error.
+// cannot be read is set aside and named in the error (ErrBroken).
 func (m *Messages) Forget(ctx context.Context, w email.World, shard uint8, now time.Time, limit int) (int, error) {
 	keys := keysOf(w, shard)
 	oldest := strconv.FormatInt(toMS(now.Add(-m.options.MetadataRetention)), 10)
@@ -90,14 +90,13 @@ func (m *Messages) Forget(ctx context.Context, w email.World, shard uint8, now t
 	touched := 0
 	var broken []error
 	for _, id := range ids {
-		ok, err := m.forget(ctx, w, keys, id, now)
-		if err != nil {
-			if ctx.Err() != nil {
-				return touched, fmt.Errorf("forget messages: %w", err)
-			}
-			broken = append(broken, fmt.Errorf("forget %s: %w", long(id), err))
-			rest := redis.Z{Score: float64(toMS(now.Add(brokenRest))), Member: id}
-			broken = append(broken, m.rdb.ZAddXX(ctx, keys.purge(), rest).Err())
+		ok, err := m.forget(ctx, w, keys, id, func(msg *email.Message) (stage, error) { return m.stageOf(msg, now) })
+		switch {
+		case errors.Is(err, ErrBroken):
+			broken = append(broken, fmt.Errorf("set aside %s: %w", long(id), err))
+			broken = append(broken, m.setAside(ctx, keys, keys.purge(), id, now))
+		case err != nil:
+			return touched, errors.Join(append(broken, fmt.Errorf("forget %s: %w", long(id), err))...)
 		}
 		if ok {
 			touched++
@@ -113,7 +112,9 @@ type stage struct {
 	stub []byte
 }
 
-func (m *Messages) forget(ctx context.Context, w email.World, keys shardKeys, id string, now time.Time) (bool, error) {
+// forget runs the stage that choose names for a message; one whose record is gone
+// leaves its stub behind.
+func (m *Messages) forget(ctx context.Context, w email.World, keys shardKeys, id string, choose func(*email.Message) (stage, error)) (bool, error) {
 	fields, err := m.rdb.HGetAll(ctx, keys.record(id)).Result()
 	if err != nil {
 		return false, err
@@ -128,7 +129,7 @@ func (m *Messages) forget(ctx context.Context, w email.World, keys shardKeys, id
 		if err != nil {
 			return false, err
 		}
-		if what, err = m.stageOf(msg, now); err != nil {
+		if what, err = choose(msg); err != nil {
 			return false, err
 		}
 		names = append(append(names, keys.status(msg.Status())), keys.indexes(msg)...)
@@ -144,7 +145,7 @@ func (m *Messages) forget(ctx context.Context, w email.World, keys shardKeys, id
 // stageOf says what of a finished message is to be forgotten now.
 func (m *Messages) stageOf(msg *email.Message, now time.Time) (stage, error) {
 	if msg.CompletedAt.IsZero() {
-		return stage{}, fmt.Errorf("%w: it is not finished", errBroken)
+		return stage{}, fmt.Errorf("%w: it is not finished", ErrBroken)
 	}
 	content := msg.CompletedAt.Add(m.options.ContentRetention)
 	metadata := msg.CompletedAt.Add(m.options.MetadataRetention)

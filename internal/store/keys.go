@@ -39,6 +39,9 @@ import (
 //	            member <id>:<envelope>, score time. The only clock
 //	purge       sorted set of finished messages, when to forget the next part:
 //	            member <id>, score time
+//	broken      sorted set of what could not be read and was set aside, so that it
+//	            does not fail for ever: member due:<member of due> or
+//	            purge:<id>, score time
 //	ix:a        sorted set of all messages, score 0, member <id>
 //	ix:s:<status>  the same by the message's derived status (api.md 10.2)
 //	ix:t:<tag>     the same by tag
@@ -52,6 +55,7 @@ import (
 //
 //	<world>:{keys}:h:<hex SHA-256 of the secret>  string, an API key: JSON, type storedKey
 //	<world>:{keys}:i:<key id>                     string, the hash above
+//	<world>:{keys}:ids                            set of the ids of all API keys
 //
 // # Of the installation, in no world
 //
@@ -59,6 +63,7 @@ import (
 //	install:lease:<name>  string with TTL, the holder
 //	install:beat:<worker> string with TTL, a worker's heartbeat
 //	install:secret        string, the check value of the installation's secret
+//	install:epoch         string, JSON: type storedEpoch in epoch.go
 
 // shardKeys names the keys of one shard of one world.
 type shardKeys struct{ prefix string }
@@ -75,6 +80,7 @@ func (k shardKeys) stub(id string) string     { return k.prefix + "v:" + id }
 func (k shardKeys) stream() string            { return k.prefix + "events" }
 func (k shardKeys) due() string               { return k.prefix + "due" }
 func (k shardKeys) purge() string             { return k.prefix + "purge" }
+func (k shardKeys) broken() string            { return k.prefix + "broken" }
 func (k shardKeys) all() string               { return k.prefix + "ix:a" }
 func (k shardKeys) statusStem() string        { return k.prefix + "ix:s:" }
 func (k shardKeys) tag(tag string) string     { return k.prefix + "ix:t:" + tag }
@@ -141,16 +147,19 @@ func (m *Messages) locate(w email.World, messageID string) (k shardKeys, id stri
 	return keysOf(w, shard), short(messageID), nil
 }
 
-// {keys} joins the two names of an API key in one slot, for the script that writes both.
+// {keys} joins the names of an API key in one slot, for the scripts that change them.
 func apiKeyByHash(w email.World, hash [32]byte) string {
 	return string(w) + ":{keys}:h:" + hex.EncodeToString(hash[:])
 }
 
 func apiKeyByID(w email.World, id string) string { return string(w) + ":{keys}:i:" + id }
 
+func apiKeyIDs(w email.World) string { return string(w) + ":{keys}:ids" }
+
 const (
 	domainsKey  = "install:domains"
 	secretKey   = "install:secret"
 	leasePrefix = "install:lease:"
 	beatPrefix  = "install:beat:"
+	epochKey    = "install:epoch"
 )

@@ -12,8 +12,14 @@ import (
 // Leases is what processes agree on among themselves: who does upkeep, who is
 // alive, and that all have the same secret.
 type Leases struct {
-	rdb        redis.UniversalClient
-	hold, drop *redis.Script
+	rdb              redis.UniversalClient
+	hold, drop, beat *redis.Script
+}
+
+func newLeases(rdb redis.UniversalClient) *Leases {
+	return &Leases{
+		rdb: rdb, hold: redis.NewScript(holdScript), drop: redis.NewScript(dropScript), beat: redis.NewScript(beatScript),
+	}
 }
 
 // holdScript takes or renews a lease.
@@ -22,10 +28,24 @@ type Leases struct {
 //	ARGV 1 holder, 2 ttl in ms
 //
 // Returns 1, or 0 if another holds it. Safe to run twice: the second run renews.
+// DEL comes first because a full Redis lets SET through only after a write (whenFull).
 const holdScript = `
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+`
+
+// beatScript renews a heartbeat, on a full Redis too (as holdScript).
+//
+//	KEYS 1 heartbeat
+//	ARGV 1 ttl in ms
+//
+// Returns 1. Safe to run twice: the second run renews.
+const beatScript = `
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
 return 1
 `
 
@@ -61,7 +81,7 @@ func (l *Leases) Drop(ctx context.Context, name, holder string) error {
 
 // Beat renews a worker's heartbeat.
 func (l *Leases) Beat(ctx context.Context, worker string, ttl time.Duration) error {
-	if err := l.rdb.Set(ctx, beatPrefix+worker, "1", ttl).Err(); err != nil {
+	if err := l.beat.Run(ctx, l.rdb, []string{beatPrefix + worker}, ttl.Milliseconds()).Err(); err != nil {
 		return fmt.Errorf("renew the heartbeat of %s: %w", worker, err)
 	}
 	return nil
@@ -79,11 +99,15 @@ func (l *Leases) Alive(ctx context.Context, worker string) (bool, error) {
 // ClaimSecret writes the check value of the installation's secret once; false if
 // another value stands there.
 func (l *Leases) ClaimSecret(ctx context.Context, check string) (bool, error) {
-	// SETNX and then GET: a retry after a lost reply finds its own value.
-	if err := l.rdb.SetNX(ctx, secretKey, check, 0).Err(); err != nil && !errors.Is(err, redis.Nil) {
-		return false, fmt.Errorf("claim the secret: %w", err)
-	}
+	// A full Redis refuses even a SETNX that would do nothing.
 	standing, err := l.rdb.Get(ctx, secretKey).Result()
+	if errors.Is(err, redis.Nil) {
+		// SETNX and then GET: a retry after a lost reply finds its own value.
+		if err := l.rdb.SetNX(ctx, secretKey, check, 0).Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return false, fmt.Errorf("claim the secret: %w", err)
+		}
+		standing, err = l.rdb.Get(ctx, secretKey).Result()
+	}
 	if err != nil {
 		return false, fmt.Errorf("claim the secret: %w", err)
 	}

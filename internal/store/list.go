@@ -175,7 +175,7 @@ func (m *Messages) load(ctx context.Context, w email.World, ids []string) ([]*em
 		for i, id := range ids {
 			keys, _, err := m.locate(w, long(id))
 			if err != nil {
-				return fmt.Errorf("%w: a member of an index", errBroken)
+				return fmt.Errorf("%w: a member of an index", ErrBroken)
 			}
 			records[i] = p.HGetAll(ctx, keys.record(id))
 		}

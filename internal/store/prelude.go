@@ -1,5 +1,13 @@
 package store
 
+// whenFull begins every script that works the queue off. A Redis above its
+// maxmemory refuses commands that may take memory, but not after a script has
+// written something: PERSIST of a key without TTL is the smallest such write, and
+// changes nothing. Without it an outcome could not be written down, and the mail
+// would go out twice. (The flag allow-oom says the same, but miniredis knows no
+// flags.) accept does without: new mail is what a full Redis is to refuse.
+const whenFull = "redis.call('PERSIST', KEYS[1])\n"
+
 // preludeScript is the common beginning of the scripts that change recipients:
 // begin, conclude, release, cancel. They share
 //
@@ -83,7 +91,7 @@ end
 
 local function close(envelope)
   local e = envelopes[envelope + 1]
-  e.p, e.n, e.w, e.b, e.o, e.m = 'done', nil, nil, nil, nil, nil
+  e.p, e.n, e.w, e.b, e.o, e.m, e.d = 'done', nil, nil, nil, nil, nil, nil
   redis.call('ZREM', KEYS[4], id .. ':' .. string.format('%d', envelope))
 end
 
@@ -108,23 +116,22 @@ end
 // giveBackScript follows the prelude in conclude and release: an attempt that
 // holds the fence gives its envelope back, or a repair does so in its place.
 //
-//	ARGV 6 envelope, 7 fence, 8 next time, 9 due score, 10 1 if this is a repair, else 0
+//	ARGV 6 envelope, 7 fence, 8 next time, 9 due score, 10 1 if this is a repair,
+//	     else 0, 11 deaths: how many to add (0: the row is broken, -1: as it was),
+//	     12 how many are too many, 13 event tail of a quarantine
 //
-// Returns {'gone'}, {'lost'}, or {'ok', 1 if the envelope is done else 0,
-// generation, next time}. Safe to run twice: giving back stores the fence as the
-// last one that ended (z), and whether a repair ended it (v), and clears the hold,
-// so a second run finds its own end there, changes nothing and answers from the
-// state. What the other of the two ended is lost.
+// Returns {'gone'}, {'lost'}, or {'ok', phase, generation, next time}. Safe to run
+// twice: giving back stores the fence as the last one that ended (z), and whether a
+// repair ended it (v), and clears the hold, so a second run finds its own end there,
+// changes nothing and answers from the state. What the other of the two ended is
+// lost.
 const giveBackScript = `
 local envelope, fence, repair = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[10] == '1'
+local deaths = tonumber(ARGV[11])
 local e = envelopes[envelope + 1]
 if not e then return {'gone'} end
 
-local function answer()
-  local done = 0
-  if e.p == 'done' then done = 1 end
-  return {'ok', done, e.g or 0, e.n or 0}
-end
+local function answer() return {'ok', e.p, e.g or 0, e.n or 0} end
 
 if e.f ~= fence then return {'lost'} end
 -- repaired: a repair ended it, and the envelope still waits: the holder is late.
@@ -138,18 +145,34 @@ elseif e.p ~= 'flight' and e.p ~= 'marked' then
   return {'lost'}
 end
 
+-- quarantine keeps the envelope from being tried. Its due entry tells when to give up.
+local function quarantine()
+  for i, r in ipairs(s.r) do
+    if (r.e or 0) == envelope and not FINAL[r.s] then
+      r.n = nil
+      become(i, 'deferred', 'quarantined', ARGV[13])
+    end
+  end
+  e.p, e.n = 'held', nil
+  redis.call('ZADD', KEYS[4], s.x or 0, id .. ':' .. string.format('%d', envelope))
+end
+
 local function giveBack()
   e.z, e.v, e.y = fence, nil, nil
   if repair then e.v, e.y = 1, repairStart end
+  if deaths > 0 then e.d = (e.d or 0) + deaths elseif deaths == 0 then e.d = nil end
+  e.w, e.b, e.o, e.m = nil, nil, nil, nil
   if not open(envelope) then
     close(envelope)
+  elseif (e.d or 0) >= tonumber(ARGV[12]) then
+    e.g = (e.g or 0) + 1
+    quarantine()
   else
     local nextAt = tonumber(ARGV[8])
     for _, r in ipairs(s.r) do
       if (r.e or 0) == envelope and not FINAL[r.s] then r.n = nextAt end
     end
     e.p, e.n, e.g = 'wait', nextAt, (e.g or 0) + 1
-    e.w, e.b, e.o, e.m = nil, nil, nil, nil
     redis.call('ZADD', KEYS[4], ARGV[9], id .. ':' .. string.format('%d', envelope))
   end
   save()

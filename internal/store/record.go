@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -90,6 +89,7 @@ type envelopeState struct {
 	Ended      int64       `json:"z,omitempty"` // the last fence that was concluded or released
 	Repaired   int         `json:"v,omitempty"` // 1: by a repair
 	Counted    int64       `json:"y,omitempty"` // and the start of the attempt that it counted
+	Deaths     int         `json:"d,omitempty"` // attempts in a row of which the worker died
 }
 
 // reply is the last word of a server about one recipient.
@@ -204,13 +204,11 @@ func encodeState(m *email.Message) ([]byte, error) {
 	return json.Marshal(out)
 }
 
-var errBroken = errors.New("broken record")
-
 // decodeMessage reads a record's fields as Redis gave them.
 func decodeMessage(w email.World, id string, fields map[string]string) (*email.Message, error) {
 	var fixed meta
 	if err := json.Unmarshal([]byte(fields["m"]), &fixed); err != nil {
-		return nil, fmt.Errorf("decode message %s: %w: %w", long(id), errBroken, err)
+		return nil, fmt.Errorf("decode message %s: %w: %w", long(id), ErrBroken, err)
 	}
 	now, err := decodeState(fields["s"])
 	if err != nil {
@@ -233,7 +231,7 @@ func decodeMessage(w email.World, id string, fields map[string]string) (*email.M
 		fixed.Recipients = impliedRecipients(m)
 	}
 	if len(fixed.Recipients) != len(now.Recipients) || len(fixed.Envelopes) != len(now.Envelopes) {
-		return nil, fmt.Errorf("decode message %s: %w: its parts disagree", long(id), errBroken)
+		return nil, fmt.Errorf("decode message %s: %w: its parts disagree", long(id), ErrBroken)
 	}
 	if err := fill(m, &fixed, now, fields); err != nil {
 		return nil, fmt.Errorf("decode message %s: %w", long(id), err)
@@ -276,23 +274,23 @@ func fill(m *email.Message, fixed *meta, now *state, fields map[string]string) e
 func decodeState(raw string) (*state, error) {
 	var s state
 	if err := json.Unmarshal([]byte(raw), &s); err != nil {
-		return nil, fmt.Errorf("%w: %w", errBroken, err)
+		return nil, fmt.Errorf("%w: %w", ErrBroken, err)
 	}
 	for _, r := range s.Recipients {
 		if r.Envelope < -1 || r.Envelope >= len(s.Envelopes) || !slices.Contains(email.RecipientStatuses(), r.Status) {
-			return nil, fmt.Errorf("%w: a recipient's state", errBroken)
+			return nil, fmt.Errorf("%w: a recipient's state", ErrBroken)
 		}
 	}
 	for _, e := range s.Envelopes {
 		for word := range strings.FieldsSeq(e.Marked) {
 			if i, err := strconv.Atoi(word); err != nil || i < 0 || i >= len(s.Recipients) {
-				return nil, fmt.Errorf("%w: an envelope's mark", errBroken)
+				return nil, fmt.Errorf("%w: an envelope's mark", ErrBroken)
 			}
 		}
 		switch e.Phase {
-		case email.Waiting, email.InFlight, email.Marked, email.Done:
+		case email.Waiting, email.InFlight, email.Marked, email.Quarantined, email.Done:
 		default:
-			return nil, fmt.Errorf("%w: an envelope's phase", errBroken)
+			return nil, fmt.Errorf("%w: an envelope's phase", ErrBroken)
 		}
 	}
 	return &s, nil
@@ -300,7 +298,7 @@ func decodeState(raw string) (*state, error) {
 
 func (s envelopeState) decode() email.EnvelopeState {
 	out := email.EnvelopeState{
-		Phase: s.Phase, Fence: s.Fence, Attempts: s.Attempts, Generation: s.Generation, Worker: s.Worker,
+		Phase: s.Phase, Fence: s.Fence, Attempts: s.Attempts, Generation: s.Generation, Worker: s.Worker, Deaths: s.Deaths,
 		BegunAt: fromMS(s.Begun), NextAt: fromMS(s.Next),
 	}
 	for word := range strings.FieldsSeq(s.Marked) {
@@ -339,7 +337,7 @@ func decodeReply(raw string) (*email.Reply, error) {
 	}
 	var r reply
 	if err := json.Unmarshal([]byte(raw), &r); err != nil {
-		return nil, fmt.Errorf("%w: a reply: %w", errBroken, err)
+		return nil, fmt.Errorf("%w: a reply: %w", ErrBroken, err)
 	}
 	return fromReply(&r), nil
 }

@@ -42,6 +42,45 @@ func TestKeys(t *testing.T) {
 	})
 }
 
+func TestListAndRevokeKeys(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		if list, err := f.Keys.List(t.Context()); err != nil || len(list) != 0 {
+			t.Fatalf("no keys: %v, %v", list, err)
+		}
+		add := func(id string, w email.World, hash byte) *Key {
+			key := Key{ID: id, World: w, Name: "app", Prefix: "pr_live_abcd", Scopes: []string{"messages:send"}, CreatedAt: start()}
+			if err := f.Keys.Add(t.Context(), key, [32]byte{hash}); err != nil {
+				t.Fatal(err)
+			}
+			return &key
+		}
+		later, earlier := add("key_2", email.Live, 2), add("key_1", email.Test, 1)
+		list, err := f.Keys.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "keys", list, []*Key{earlier, later})
+
+		if err := f.Keys.Revoke(t.Context(), "key_1"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Keys.ByHash(t.Context(), email.Test, [32]byte{1}); !errors.Is(err, ErrNotFound) {
+			t.Errorf("a revoked key is found: %v", err)
+		}
+		for _, id := range []string{"key_1", "key_3", ""} {
+			if err := f.Keys.Revoke(t.Context(), id); !errors.Is(err, ErrNotFound) {
+				t.Errorf("revoke %q: %v, want ErrNotFound", id, err)
+			}
+		}
+		list, err = f.Keys.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "keys", list, []*Key{later})
+		add("key_3", email.Test, 1) // the hash is free again
+	})
+}
+
 func TestDomains(t *testing.T) {
 	each(t, Options{}, func(t *testing.T, f *fixture) {
 		ctx := t.Context()

@@ -33,6 +33,14 @@ var (
 	ErrRefused           = errors.New("the mark was refused") // wrapped by *Refused
 	ErrAlreadyExists     = errors.New("already exists")
 	ErrCursor            = errors.New("bad cursor")
+	ErrNotQuarantined    = errors.New("not quarantined")
+	// ErrUnavailable is a Redis that does not answer, loads, or may not be written
+	// now. Whether what was asked of it happened is not known.
+	ErrUnavailable = errors.New("the store is not available")
+	// ErrFull refuses new mail while memory is short. What is there can be worked off.
+	ErrFull = errors.New("the store is full")
+	// ErrBroken is content of Redis that cannot be read.
+	ErrBroken = errors.New("broken record")
 )
 
 // Options says how the key space is divided and how long things are kept.
@@ -51,6 +59,9 @@ type Options struct {
 	StubRetention time.Duration
 	// Log names what cannot be read and is passed over. Nil: silent.
 	Log *slog.Logger
+	// InProcess says that Redis is inside this process, as in dev: there is
+	// nothing to inspect, and nothing survives.
+	InProcess bool
 }
 
 func (o Options) withDefaults() Options {
@@ -82,17 +93,24 @@ type Store struct {
 	Keys     *Keys    // API keys
 	Domains  *Domains // sending domains
 	Leases   *Leases  // leases, heartbeats, the check value of the installation's secret
+
+	rdb     redis.UniversalClient
+	options Options
+	room    *room
 }
 
-// New returns a store on rdb, whose retries of lost replies may stay on. It
-// does not connect.
+// New returns a store on rdb, whose retries of lost replies may stay on, and
+// whose errors it gives types (a hook). It does not connect.
 func New(rdb redis.UniversalClient, o Options) *Store {
 	o = o.withDefaults()
+	rdb.AddHook(typed{})
+	room := &room{}
 	return &Store{
-		Messages: &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker()},
-		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript)},
+		rdb: rdb, options: o, room: room,
+		Messages: &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker(), room: room},
+		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript), revoke: redis.NewScript(revokeKeyScript)},
 		Domains:  &Domains{rdb: rdb, swap: redis.NewScript(swapDomainScript)},
-		Leases:   &Leases{rdb: rdb, hold: redis.NewScript(holdScript), drop: redis.NewScript(dropScript)},
+		Leases:   newLeases(rdb),
 	}
 }
 
@@ -102,24 +120,29 @@ type Messages struct {
 	options Options
 	scripts *scripts
 	packer  *packer
+	room    *room
 }
 
 // scripts are the Lua scripts that change a message.
 type scripts struct {
 	accept, begin, mark, conclude, release, cancel *redis.Script
-	lookAgain, advance, forget                     *redis.Script
+	lookAgain, advance, forget, setAside           *redis.Script
+	free, giveUp                                   *redis.Script
 }
 
 func newScripts() *scripts {
 	return &scripts{
 		accept:    redis.NewScript(acceptScript),
-		begin:     redis.NewScript(preludeScript + beginScript),
-		mark:      redis.NewScript(markScript),
-		conclude:  redis.NewScript(preludeScript + giveBackScript + concludeScript),
-		release:   redis.NewScript(preludeScript + giveBackScript + releaseScript),
-		cancel:    redis.NewScript(preludeScript + cancelScript),
-		lookAgain: redis.NewScript(lookAgainScript),
-		advance:   redis.NewScript(advanceScript),
-		forget:    redis.NewScript(forgetScript),
+		begin:     redis.NewScript(whenFull + preludeScript + beginScript),
+		mark:      redis.NewScript(whenFull + markScript),
+		conclude:  redis.NewScript(whenFull + preludeScript + giveBackScript + concludeScript),
+		release:   redis.NewScript(whenFull + preludeScript + giveBackScript + releaseScript),
+		cancel:    redis.NewScript(whenFull + preludeScript + cancelScript),
+		lookAgain: redis.NewScript(whenFull + lookAgainScript),
+		advance:   redis.NewScript(whenFull + advanceScript),
+		forget:    redis.NewScript(whenFull + forgetScript),
+		setAside:  redis.NewScript(whenFull + setAsideScript),
+		free:      redis.NewScript(whenFull + preludeScript + freeScript),
+		giveUp:    redis.NewScript(whenFull + preludeScript + giveUpScript),
 	}
 }

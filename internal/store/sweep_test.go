@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +112,7 @@ func TestSweepBrokenRecords(t *testing.T) {
 		f.rdb.ZAdd(t.Context(), keys.due(), redis.Z{Score: 1, Member: "nonsense"})
 		now := start().Add(time.Minute)
 		entries, err := f.Messages.Due(t.Context(), email.Live, 0, now, 10)
-		if err == nil || !strings.Contains(err.Error(), id) || !strings.Contains(err.Error(), "nonsense") {
+		if !errors.Is(err, ErrBroken) || !strings.Contains(err.Error(), id) || !strings.Contains(err.Error(), "nonsense") {
 			t.Errorf("Due = %v, want an error that names both", err)
 		}
 		if len(entries) != 1 || entries[0].Message != whole.ID {
@@ -120,7 +121,17 @@ func TestSweepBrokenRecords(t *testing.T) {
 		if entries := f.due(t, now); len(entries) != 1 {
 			t.Errorf("Due afterwards = %+v, want only the whole one", entries)
 		}
-		equal(t, "due of the broken one", f.dueAt(t, broken, 0), now.Add(time.Hour))
+		f.rdb.Del(t.Context(), keys.record(short(whole.ID)))
+		f.rdb.Set(t.Context(), keys.record(short(whole.ID)), "of another kind", 0)
+		if entries, err := f.Messages.Due(t.Context(), email.Live, 0, now, 10); !errors.Is(err, ErrBroken) || len(entries) != 0 {
+			t.Errorf("Due = %+v, %v; want the record of another kind refused", entries, err)
+		}
+		equal(t, "due", f.rdb.ZCard(t.Context(), keys.due()).Val(), int64(0))
+		want := []string{"due:" + dueMember(id, 0), "due:" + dueMember(short(whole.ID), 0), "due:nonsense"}
+		got := f.rdb.ZRange(t.Context(), keys.broken(), 0, -1).Val()
+		slices.Sort(want)
+		slices.Sort(got)
+		equal(t, "set aside", got, want)
 	})
 }
 
@@ -210,7 +221,26 @@ func TestForgetBrokenRecord(t *testing.T) {
 			t.Errorf("Forget = %d, %v; want an error", n, err)
 		}
 		if n, err := f.Messages.Forget(t.Context(), email.Live, 0, now, 10); n != 0 || err != nil {
-			t.Errorf("Forget again = %d, %v; want it put off", n, err)
+			t.Errorf("Forget again = %d, %v; want it set aside", n, err)
+		}
+		equal(t, "set aside", f.rdb.ZRange(t.Context(), keys.broken(), 0, -1).Val(), []string{"purge:" + id})
+	})
+}
+
+func TestBacklog(t *testing.T) {
+	each(t, Options{Shards: 4}, func(t *testing.T, f *fixture) {
+		if b, err := f.Messages.Backlog(t.Context(), email.Live); err != nil || b != (Backlog{}) {
+			t.Errorf("of nothing: %+v, %v", b, err)
+		}
+		for range 5 {
+			f.accept(t, draft(f.Messages, "a@b.test", "c@d.test"))
+		}
+		b, err := f.Messages.Backlog(t.Context(), email.Live)
+		if err != nil || b.Envelopes != 10 || !b.Next.Equal(start().Add(lookAfter)) {
+			t.Errorf("%+v, %v; want 10 envelopes from %v on", b, err, start().Add(lookAfter))
+		}
+		if b, err := f.Messages.Backlog(t.Context(), email.Test); err != nil || b.Envelopes != 0 {
+			t.Errorf("of another world: %+v, %v", b, err)
 		}
 	})
 }

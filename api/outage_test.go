@@ -1,0 +1,63 @@
+package api
+
+import (
+	"testing"
+	"time"
+
+	"postrider/internal/redistest"
+)
+
+// Whatever is wrong with Redis: 503 and when to retry, never a false 202, and
+// service again by itself once it is back.
+func TestOutages(t *testing.T) {
+	r := redistest.Start(t)
+	p := redistest.NewProxy(t, r.URL)
+	direct := openHouseAt(t, r.URL) // its client is the way to Redis that is never cut
+	set := func(name, value string) {
+		t.Helper()
+		if err := direct.rdb.ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	primary := func(host, port string) {
+		t.Helper()
+		if err := direct.rdb.ReplicaOf(t.Context(), host, port).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name       string
+		code       code
+		begin, end func()
+	}{
+		{"away", serviceUnavailable, func() { p.SetAway(true) }, func() { p.SetAway(false) }},
+		{"hanging", serviceUnavailable, func() { p.Hold(true) }, func() { p.Hold(false) }},
+		{"read-only", serviceUnavailable, func() { primary("127.0.0.1", "1") }, func() { primary("NO", "ONE") }},
+		{"full", queueFull, func() { set("maxmemory", "1") }, func() { set("maxmemory", "0") }},
+		{"killed", serviceUnavailable, r.Kill, r.Again},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := openHouseAt(t, p.URL)
+			h.send(minimal) // the key is remembered now
+			c.begin()
+			a := h.post("/v1/messages", minimal, header("Idempotency-Key", c.name))
+			h.want(a, 503, string(c.code))
+			if a.header.Get("Retry-After") == "" {
+				t.Error("it does not say when to retry")
+			}
+			c.end()
+			deadline := time.Now().Add(30 * time.Second) // 10 s are promised; this machine may be busy
+			for a = h.post("/v1/messages", minimal, header("Idempotency-Key", c.name)); a.status != 202; {
+				if time.Now().After(deadline) {
+					t.Fatalf("still %d %s", a.status, a.raw)
+				}
+				time.Sleep(50 * time.Millisecond)
+				a = h.post("/v1/messages", minimal, header("Idempotency-Key", c.name))
+			}
+			again := h.post("/v1/messages", minimal, header("Idempotency-Key", c.name))
+			if again.body["id"] != a.body["id"] || again.header.Get("Idempotent-Replayed") != "true" {
+				t.Errorf("the same key gave %v, then %v", a.body["id"], again.body["id"])
+			}
+		})
+	}
+}

@@ -1,0 +1,347 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"postrider/internal/redistest"
+	"postrider/smtpclient/smtptest"
+)
+
+func relay(s *smtptest.Server) string { return "smtp://" + s.Addr().String() }
+
+// TestServeRoles has the API and the workers in processes of their own, two of
+// each, and stops one of each under load.
+func TestServeRoles(t *testing.T) {
+	t.Parallel()
+	sink := smtptest.New(t, smtptest.Options{})
+	i := install(t, relay(sink))
+	apis := []*process{i.serve("--roles", "api"), i.serve("--roles", "api")}
+	workers := []*process{i.serve("--roles", "worker"), i.serve("--roles", "worker")}
+	for _, p := range append(apis, workers...) {
+		for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200, "/": 404} {
+			if status, body := p.get(path); status != want {
+				t.Errorf("%s: %d, want %d\n%s", path, status, want, body)
+			}
+		}
+	}
+	if status, _ := workers[0].get("/v1/openapi.yaml"); status != 404 {
+		t.Errorf("a worker serves the API: %d", status)
+	}
+
+	const n = 400
+	var ids [n]string
+	for k := range n {
+		if k == n/2 {
+			workers[0].signal(syscall.SIGTERM)
+			apis[0].signal(syscall.SIGTERM)
+			apis = apis[1:]
+		}
+		ids[k] = i.post(apis[k%len(apis)], fmt.Sprintf("u%d@b.test", k))
+	}
+	if status := workers[0].ended(); status != 0 {
+		t.Errorf("the stopped worker ended with %d\n%s", status, workers[0].log.String())
+	}
+	for _, id := range ids {
+		apis[0].await(id+" delivered", func() bool { return i.status(apis[0], id) == "delivered" })
+	}
+	once(t, sink, n)
+	for _, p := range append(apis, workers...) {
+		if log := p.log.String(); strings.Contains(log, "@") || strings.Contains(log, i.key) {
+			t.Errorf("addresses or keys in the log:\n%s", log)
+		}
+	}
+}
+
+// once checks that each of u0...@b.test got its mail, and only once.
+func once(t *testing.T, sink *smtptest.Server, n int) {
+	t.Helper()
+	got := make(map[string]int)
+	for _, m := range sink.Mails() {
+		if m.Accepted() {
+			for _, to := range m.To {
+				got[to]++
+			}
+		}
+	}
+	for k := range n {
+		if to := fmt.Sprintf("u%d@b.test", k); got[to] != 1 {
+			t.Errorf("%s got its mail %d times", to, got[to])
+		}
+	}
+}
+
+// TestServeDrains ends a process while mail flows: its API and /readyz say so, the
+// transaction that runs ends, and another process does the rest.
+func TestServeDrains(t *testing.T) {
+	t.Parallel()
+	var slow atomic.Bool
+	release := make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
+	sink := smtptest.New(t, smtptest.Options{Handle: func(c smtptest.Command) smtptest.Action {
+		if c.Stage == "DOT" && slow.CompareAndSwap(true, false) {
+			<-release
+		}
+		return smtptest.Pass()
+	}})
+	t.Cleanup(free) // before the sink is closed, which waits for its sessions
+	i := install(t, relay(sink))
+	first := i.serve()
+	slow.Store(true)
+	held := i.post(first, "u0@b.test")
+	first.await("a transaction at its dot", func() bool { return !slow.Load() })
+
+	first.signal(syscall.SIGTERM)
+	first.await("503 of /readyz", func() bool { status, _ := first.get("/readyz"); return status == 503 })
+	if _, body := first.get("/readyz"); !strings.Contains(body, "shutting down") {
+		t.Errorf("/readyz does not say why: %s", body)
+	}
+	if status, _ := first.get("/healthz"); status != 200 {
+		t.Errorf("/healthz: %d while draining", status)
+	}
+	a, err := i.call(first, "POST", "/messages", `{"from":"hi@acme.test","to":"u9@b.test","subject":"s","text":"t"}`)
+	if err != nil || a.status != 503 || a.body["code"] != "shutting_down" || a.header.Get("Retry-After") == "" {
+		t.Errorf("while draining: %d %v, Retry-After %q, %v", a.status, a.body, a.header.Get("Retry-After"), err)
+	}
+
+	second := i.serve()
+	for k := 1; k < 50; k++ {
+		i.post(second, fmt.Sprintf("u%d@b.test", k))
+	}
+	free()
+	if status := first.ended(); status != 0 {
+		t.Errorf("ended with %d\n%s", status, first.log.String())
+	}
+	second.await("all delivered", func() bool { return len(sink.Mails()) == 50 && i.status(second, held) == "delivered" })
+	once(t, sink, 50)
+	a, err = i.call(second, "GET", "/v1/messages/"+held+"/attempts", "")
+	if err != nil || len(a.body["data"].([]any)) != 1 {
+		t.Errorf("the transaction at its dot: %v, %v", a.body, err)
+	}
+}
+
+// TestServeSecondSignal ends a process at once that still waits for a server.
+func TestServeSecondSignal(t *testing.T) {
+	t.Parallel()
+	sink := smtptest.New(t, smtptest.Options{Script: smtptest.Script{"DOT": {smtptest.Stall()}}})
+	i := install(t, relay(sink))
+	p := i.serve()
+	i.post(p, "u0@b.test")
+	p.await("a transaction at its dot", func() bool { return sink.Uses()["DOT"] > 0 })
+	p.signal(syscall.SIGTERM)
+	p.await("draining", func() bool { status, _ := p.get("/readyz"); return status == 503 })
+	p.signal(syscall.SIGTERM)
+	if status := p.ended(); status != -1 {
+		t.Errorf("ended with %d, want by the signal", status)
+	}
+}
+
+// TestServeMetrics reads the numbers after some mail.
+func TestServeMetrics(t *testing.T) {
+	t.Parallel()
+	sink := smtptest.New(t, smtptest.Options{Script: smtptest.Script{"RCPT u2@b.test": {smtptest.Reply("550 5.1.1 no such user")}}})
+	i := install(t, relay(sink))
+	p := i.serve()
+	for k := range 3 {
+		id := i.post(p, fmt.Sprintf("u%d@b.test", k))
+		p.await("final", func() bool { s := i.status(p, id); return s == "delivered" || s == "bounced" })
+	}
+	var body string
+	p.await("the numbers of all three", func() bool {
+		_, body = p.get("/metrics")
+		return strings.Contains(body, "postrider_attempts_total 3")
+	})
+	for _, want := range []string{
+		`postrider_accepted_messages_total{world="live"} 3`,
+		`postrider_http_requests_total{method="POST",route="/messages",status="202"} 3`,
+		`postrider_outcomes_total{status="delivered"} 2`,
+		`postrider_outcomes_total{status="bounced"} 1`,
+		`postrider_delivery_latency_seconds_count{status="delivered"} 2`,
+		`postrider_attempts_in_flight 0`,
+		`postrider_queue_jobs{queue="default",state="pending"} 0`,
+		`postrider_queue_oldest_seconds{queue="default"} 0`,
+		`postrider_due_envelopes{world="live"} 0`,
+		`postrider_due_lag_seconds{world="live"} 0`,
+		`postrider_redis_up 1`, `postrider_redis_memory_used_bytes `, `postrider_redis_memory_limit_bytes `,
+		`postrider_build_info{version="`, `go_goroutines `,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in:\n%s", want, body)
+		}
+	}
+	manual := operations(t)
+	for line := range strings.Lines(body) {
+		name, ok := strings.CutPrefix(line, "# TYPE ")
+		if name, _, _ = strings.Cut(name, " "); ok && strings.HasPrefix(name, "postrider_") && !strings.Contains(manual, "`"+name+"`") {
+			t.Errorf("docs/operations.md does not tell of %s", name)
+		}
+	}
+	if strings.Contains(body, "b.test") || strings.Contains(body, "@") {
+		t.Errorf("a domain or address in the metrics:\n%s", body)
+	}
+}
+
+// TestServeReady reads /readyz and the first line of the log.
+func TestServeReady(t *testing.T) {
+	t.Parallel()
+	i := install(t, "smtp://127.0.0.1:1")
+	p := i.serve("--roles", "api")
+	if line := p.said("serving"); line["roles"] != "api" || line["version"] != versionName() || line["durability"] != "everysec" {
+		t.Errorf("%v", line)
+	}
+	status, body := p.get("/readyz")
+	var answer struct {
+		Ready  bool
+		Roles  []string
+		Checks map[string]struct {
+			OK     bool
+			Detail string
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || status != http.StatusOK || !answer.Ready {
+		t.Fatalf("%d %v\n%s", status, err, body)
+	}
+	if d := answer.Checks["durability"]; !d.OK || !strings.Contains(d.Detail, "everysec: up to 1 s of accepted mail may be lost") {
+		t.Errorf("durability: %+v", d)
+	}
+	for _, name := range []string{"redis", "epoch", "draining", "admission"} {
+		if !answer.Checks[name].OK {
+			t.Errorf("%s: %+v", name, answer.Checks[name])
+		}
+	}
+}
+
+// TestServeRefuses: each refusal has a word, and the word lifts it.
+func TestServeRefuses(t *testing.T) {
+	good := []string{
+		"POSTRIDER_REDIS_URL=" + redistest.Server(t), "POSTRIDER_DATA_DIR=" + t.TempDir(), "POSTRIDER_HTTP_ADDR=127.0.0.1:0",
+		"POSTRIDER_RETURN_PATH_DOMAIN=bounces.acme.test", "POSTRIDER_HOSTNAME=mail.acme.test",
+	}
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	cases := []struct {
+		name, set, err string
+	}{
+		{"no Redis", "POSTRIDER_REDIS_URL=", "or run `postrider dev`"},
+		{"Redis away", "POSTRIDER_REDIS_URL=redis://:hunter2@127.0.0.1:1", "reach Redis at 127.0.0.1:1"},
+		{"wrong password", "POSTRIDER_REDIS_URL=" + strings.Replace(strings.TrimPrefix(good[0], "POSTRIDER_REDIS_URL="), "redis://:", "redis://:hunter2", 1), "WRONGPASS"},
+		{"no return path", "POSTRIDER_RETURN_PATH_DOMAIN=", "POSTRIDER_ALLOW_UNSAFE=no-return-path"},
+		{"no host name", "POSTRIDER_HOSTNAME=box", "POSTRIDER_ALLOW_UNSAFE=no-hostname"},
+		{"local host name", "POSTRIDER_HOSTNAME=localhost.localdomain", "no-hostname"},
+		{"unknown word", "POSTRIDER_ALLOW_UNSAFE=everything", "no-append-only"},
+		{"no role", "POSTRIDER_ROLES=smtpd", "is no role"},
+		{"port in use", "POSTRIDER_HTTP_ADDR=" + busy.Addr().String(), "in use"},
+		{"relay without a host", "POSTRIDER_RELAY=smtp://", "POSTRIDER_RELAY"},
+		{"unknown option", "POSTRIDER_REDIS=x", "POSTRIDER_REDIS"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			i := &installation{t: t, environ: append(append([]string(nil), good...), c.set)}
+			status, out, errs := i.run("serve")
+			if status == 0 || !strings.Contains(errs, c.err) || strings.Contains(out+errs, "hunter2") {
+				t.Errorf("status %d, want an error with %q:\n%s%s", status, c.err, out, errs)
+			}
+		})
+	}
+	for _, c := range []struct {
+		environ []string
+		said    bool // in the log
+	}{
+		{[]string{"POSTRIDER_RETURN_PATH_DOMAIN=", "POSTRIDER_HOSTNAME=box", "POSTRIDER_ALLOW_UNSAFE=no-return-path,no-hostname"}, true},
+		{[]string{"POSTRIDER_RETURN_PATH_DOMAIN=", "POSTRIDER_HOSTNAME=box", "POSTRIDER_RELAY=smtp://127.0.0.1:1"}, true},
+		{[]string{"POSTRIDER_HOSTNAME=box", "POSTRIDER_ROLES=api"}, false},
+	} {
+		environ := c.environ
+		i := &installation{t: t, environ: append(append([]string(nil), good...), environ...)}
+		p := i.serve()
+		if said := p.said("not as safe as it could be") != nil; said != c.said {
+			t.Errorf("%v: the log says what is allowed: %t\n%s", environ, said, p.log.String())
+		}
+		p.signal(syscall.SIGTERM)
+		if status := p.ended(); status != 0 {
+			t.Errorf("%v: ended with %d", environ, status)
+		}
+	}
+}
+
+// TestServeRedisGone: a process whose Redis went away is not ready and says so.
+func TestServeRedisGone(t *testing.T) {
+	t.Parallel()
+	i := install(t, "smtp://127.0.0.1:1")
+	through := newProxy(t, strings.TrimPrefix(i.environ[0], "POSTRIDER_REDIS_URL="))
+	i.environ = append(i.environ, "POSTRIDER_REDIS_URL="+through.url)
+	p := i.serve()
+	through.cut(true)
+	p.await("503 of /readyz", func() bool { status, _ := p.get("/readyz"); return status == 503 })
+	if _, body := p.get("/metrics"); !strings.Contains(body, "postrider_redis_up 0") {
+		t.Error("the metrics do not say that Redis is away")
+	}
+	a, err := i.call(p, "POST", "/messages", `{"from":"hi@acme.test","to":"a@b.test","subject":"s","text":"t"}`)
+	if err != nil || a.status != 503 || a.header.Get("Retry-After") == "" {
+		t.Errorf("without Redis: %d %v %v", a.status, a.body, err)
+	}
+	through.cut(false)
+	p.await("200 of /readyz", func() bool { status, _ := p.get("/readyz"); return status == 200 })
+	deadline := time.Now().Add(time.Minute)
+	for {
+		a, err := i.call(p, "POST", "/messages", `{"from":"hi@acme.test","to":"a@b.test","subject":"s","text":"t"}`)
+		if err == nil && a.status == 202 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after its return: %d %v %v", a.status, a.body, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// TestServeUnsafeRedis: a Redis that would lose mail is refused, and so is one that
+// was emptied.
+func TestServeUnsafeRedis(t *testing.T) {
+	t.Parallel()
+	i := install(t, "smtp://127.0.0.1:1")
+	rdb := i.redis()
+	set := func(name, value string) {
+		t.Helper()
+		if err := rdb.ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("appendonly", "no")
+	set("maxmemory-policy", "allkeys-lru")
+	status, _, errs := i.run("serve")
+	if status != 1 || !strings.Contains(errs, "POSTRIDER_ALLOW_UNSAFE=no-append-only,eviction") {
+		t.Fatalf("%d %s", status, errs)
+	}
+	p := i.serve("--allow-unsafe", "no-append-only,eviction")
+	if _, body := p.get("/readyz"); !strings.Contains(body, "none: accepted mail is lost when Redis restarts") || !strings.Contains(body, "eviction: ") {
+		t.Errorf("/readyz does not say what is allowed: %s", body)
+	}
+	p.signal(syscall.SIGTERM)
+	if status := p.ended(); status != 0 {
+		t.Errorf("ended with %d\n%s", status, p.log.String())
+	}
+
+	set("appendonly", "yes")
+	set("maxmemory-policy", "noeviction")
+	p = i.serve()
+	p.signal(syscall.SIGTERM)
+	p.ended()
+	if err := rdb.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, errs := i.run("serve"); status != 1 || !strings.Contains(errs, "does not hold what it held before") || !strings.Contains(errs, "fsck --accept-epoch") {
+		t.Errorf("an emptied Redis: %d %s", status, errs)
+	}
+}

@@ -1,0 +1,95 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"postrider/internal/queue"
+	"postrider/internal/store"
+)
+
+// The kinds of findings about jobs; the store has more.
+const (
+	kindJob      = "job"      // the queue and the record
+	kindArchived = "archived" // a job that does not run again
+	kindPayload  = "payload"  // a job that cannot be read
+)
+
+// repairedWithin is how soon a sweeper that runs gives a waiting envelope a job.
+const repairedWithin = 45 * time.Second
+
+// Fsck compares all that is stored, and the jobs with it, and reports each
+// disagreement. It changes nothing, and may run while mail flows.
+func Fsck(ctx context.Context, s *store.Store, q *queue.Client, report func(store.Finding)) (store.Checked, error) {
+	f := &fsck{store: s, queue: q, report: report}
+	count, err := s.Messages.Check(ctx, store.CheckOptions{Report: report, Waiting: f.waiting})
+	for _, class := range []string{queue.Critical, queue.Default, queue.Bulk} {
+		if err == nil {
+			err = q.Jobs(ctx, class, func(j queue.Job) error { return f.job(ctx, j) })
+		}
+	}
+	count.Findings += f.findings
+	return count, err
+}
+
+// fsck is one comparison of the queue with the store.
+type fsck struct {
+	store    *store.Store
+	queue    *queue.Client
+	report   func(store.Finding)
+	findings int
+}
+
+func (f *fsck) found(kind string, d queue.Delivery, format string, args ...any) {
+	f.findings++
+	f.report(store.Finding{Kind: kind, World: d.World, Where: d.Message, Text: fmt.Sprintf(format, args...)})
+}
+
+// waiting looks for the job of an envelope that should have been woken long ago.
+func (f *fsck) waiting(ctx context.Context, e store.Entry, due time.Time) error {
+	late := time.Since(due)
+	if late < repairedWithin {
+		return nil
+	}
+	d := queue.Delivery{World: e.World, Message: e.Message, Envelope: e.Envelope, Generation: e.State.Generation}
+	state, err := f.queue.State(ctx, e.Class, d)
+	if err != nil {
+		return err
+	}
+	switch state {
+	case queue.Pending, queue.Scheduled, queue.Retrying, queue.Active:
+		return nil
+	}
+	f.found(kindJob, d, "envelope %d waits, its job is %s, and no sweeper has looked for %v: is a worker running?",
+		e.Envelope, state, late.Round(time.Second))
+	return nil
+}
+
+// job looks whether a job could ever have been asked for. An old generation's is
+// harmless: it finds its work done.
+func (f *fsck) job(ctx context.Context, j queue.Job) error {
+	if j.Err != nil {
+		f.found(kindPayload, queue.Delivery{Message: j.ID}, "a job that cannot be read, %s", j.State)
+		return nil
+	}
+	d := j.Delivery
+	if j.State == queue.Archived {
+		f.found(kindArchived, d, "the job of envelope %d does not run again", d.Envelope)
+	}
+	// Read after the job: the record's generation is made before its job.
+	m, err := f.store.Messages.Get(ctx, d.World, d.Message)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		f.found(kindJob, d, "a job of a message that is not there")
+	case errors.Is(err, store.ErrBroken): // named already
+	case err != nil:
+		return err
+	case d.Envelope >= len(m.Envelopes):
+		f.found(kindJob, d, "a job of envelope %d, which is not there", d.Envelope)
+	case d.Generation > m.Envelopes[d.Envelope].State.Generation:
+		f.found(kindJob, d, "a job of envelope %d with a generation to come", d.Envelope)
+	}
+	return nil
+}
