@@ -46,7 +46,9 @@ import (
 //	               SHA-256 of the address in lower case. Readers check the record
 //	i:<hash>    string with TTL IdempotencyWindow, an Idempotency-Key: 22
 //	            characters of base64url of its SHA-256 ->
-//	            "<fingerprint, 43 characters of base64url> <id>"
+//	            "<fingerprint, 43 characters of base64url> <id>". Of a request that
+//	            is no send: the fingerprint and " ?<nonce>" while it runs (TTL one
+//	            minute), then " =<answer>", opaque octets of the API
 //
 // # Of one world, in no shard
 //

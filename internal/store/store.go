@@ -81,6 +81,7 @@ type Store struct {
 	Messages *Messages
 	Keys     *Keys    // API keys
 	Domains  *Domains // sending domains
+	Answers  *Answers // Idempotency-Keys of requests that are no sends
 	Leases   *Leases  // leases, heartbeats, the check value of the installation's secret
 }
 
@@ -88,11 +89,15 @@ type Store struct {
 // does not connect.
 func New(rdb redis.UniversalClient, o Options) *Store {
 	o = o.withDefaults()
+	messages := &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker()}
 	return &Store{
-		Messages: &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker()},
+		Messages: messages,
 		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript)},
 		Domains:  &Domains{rdb: rdb, swap: redis.NewScript(swapDomainScript)},
-		Leases:   &Leases{rdb: rdb, hold: redis.NewScript(holdScript), drop: redis.NewScript(dropScript)},
+		Answers: &Answers{
+			rdb: rdb, messages: messages, hold: redis.NewScript(holdKeyScript), keep: redis.NewScript(keepAnswerScript),
+		},
+		Leases: &Leases{rdb: rdb, hold: redis.NewScript(holdScript), drop: redis.NewScript(dropScript)},
 	}
 }
 
