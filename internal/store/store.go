@@ -1,6 +1,6 @@
 // Package store is all state of Postrider in Redis, one field per aggregate:
 // messages with their recipients, events and attempts, API keys, sending domains,
-// leases. It is the truth; the queue is an alarm clock that may be lost.
+// webhooks and what is sent to them, leases. It is the truth; the queue is an alarm clock that may be lost.
 //
 // It decides nothing about delivery and never talks to asynq. Every change of a
 // message is one Lua script on the keys of one shard, guarded by the envelope's
@@ -51,6 +51,9 @@ type Options struct {
 	StubRetention time.Duration
 	// Log names what cannot be read and is passed over. Nil: silent.
 	Log *slog.Logger
+	// Sealer encrypts the secrets of webhooks and kept answers; without one neither
+	// can be used.
+	Sealer Sealer
 }
 
 func (o Options) withDefaults() Options {
@@ -83,6 +86,9 @@ type Store struct {
 	Domains  *Domains // sending domains
 	Answers  *Answers // Idempotency-Keys of requests that are no sends
 	Leases   *Leases  // leases, heartbeats, the check value of the installation's secret
+
+	Webhooks   *Webhooks   // endpoints
+	Deliveries *Deliveries // what is sent to them
 }
 
 // New returns a store on rdb, whose retries of lost replies may stay on. It
@@ -95,9 +101,12 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript)},
 		Domains:  &Domains{rdb: rdb, swap: redis.NewScript(swapDomainScript)},
 		Answers: &Answers{
-			rdb: rdb, messages: messages, hold: redis.NewScript(holdKeyScript), keep: redis.NewScript(keepAnswerScript),
+			rdb: rdb, messages: messages, sealer: o.Sealer, hold: redis.NewScript(holdKeyScript), keep: redis.NewScript(keepAnswerScript),
 		},
 		Leases: &Leases{rdb: rdb, hold: redis.NewScript(holdScript), drop: redis.NewScript(dropScript)},
+
+		Webhooks:   &Webhooks{rdb: rdb, shards: o.Shards, sealer: o.Sealer, swap: redis.NewScript(swapWebhookScript)},
+		Deliveries: newDeliveries(rdb, o, messages.packer),
 	}
 }
 
