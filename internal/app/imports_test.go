@@ -17,15 +17,19 @@ type importRule struct {
 }
 
 func importRules() []importRule {
-	leaves := []string{"internal/store", "internal/bounce", "internal/shape", "internal/queue", "internal/webhook", "internal/track"}
+	leaves := []string{"internal/store", "internal/bounce", "internal/shape", "internal/queue", "internal/webhook", "internal/track", "internal/events"}
 	return []importRule{
 		{
 			reason: "email is the vocabulary at the bottom: whoever speaks it must not drag another room in",
 			from:   []string{"internal/email"}, deny: []string{"postrider/..."},
 		},
 		{
-			reason: "store, bounce, shape, queue, webhook and track are leaves: joined only by those who use them, so that each can be read and tested alone",
-			from:   leaves, deny: []string{"postrider/..."}, allow: []string{"postrider/internal/email"},
+			reason: "store, bounce, shape, queue, webhook, track and events are leaves: joined only by those who use them, so that each can be read and tested alone",
+			from:   leaves, except: []string{"internal/webhook"}, deny: []string{"postrider/..."}, allow: []string{"postrider/internal/email"},
+		},
+		{
+			reason: "webhook is a leaf too, but which addresses are nobody's business is said in one place for all who dial",
+			from:   []string{"internal/webhook"}, deny: []string{"postrider/..."}, allow: []string{"postrider/internal/email", "postrider/smtpclient/guard"},
 		},
 		{
 			reason: "smtpclient is a library of its own: others use it without Postrider",
