@@ -23,10 +23,12 @@ const heldFor = time.Minute
 
 // Answers is the aggregate of the Idempotency-Keys of requests that are no sends
 // (api.md 6): while a request runs it holds its key, afterwards its answer stands
-// there. A send has no need of it, since its message is its answer.
+// there, sealed, since it may hold a secret that is shown once. A send has no need of
+// it: its message is its answer.
 type Answers struct {
 	rdb        redis.UniversalClient
 	messages   *Messages // whose shards and window they share
+	sealer     Sealer
 	hold, keep *redis.Script
 }
 
@@ -41,7 +43,7 @@ type Held struct {
 // What stands behind the fingerprint of an entry that is no message's.
 const (
 	heldMark     = "?" // then the nonce of who holds it
-	answeredMark = "=" // then the answer
+	answeredMark = "=" // then the answer, sealed for the owner "answer <entry>"
 )
 
 // holdKeyScript takes an Idempotency-Key unless something stands there.
@@ -102,13 +104,23 @@ func (a *Answers) Hold(ctx context.Context, w email.World, key string, fingerpri
 	if !ok {
 		return nil, nil, fmt.Errorf("hold an idempotency key: %w: an idempotency entry", errBroken)
 	}
-	return nil, []byte(kept), nil
+	if a.sealer == nil {
+		return nil, nil, fmt.Errorf("open a kept answer: %w", errNoSealer)
+	}
+	if answer, err = a.sealer.Open([]byte(kept), answerOwner(held.name)); err != nil {
+		return nil, nil, fmt.Errorf("open a kept answer: %w", err)
+	}
+	return nil, answer, nil
 }
 
-// Keep leaves an answer where the key was held, for the idempotency window. It is
-// stored as it stands: what is secret in it must be sealed.
+func answerOwner(entry string) string { return "answer " + entry }
+
+// Keep leaves an answer where the key was held, for the idempotency window.
 func (h *Held) Keep(ctx context.Context, answer []byte) error {
-	return h.put(ctx, h.print+" "+answeredMark+string(answer))
+	if h.answers.sealer == nil {
+		return fmt.Errorf("keep an answer: %w", errNoSealer)
+	}
+	return h.put(ctx, h.print+" "+answeredMark+string(h.answers.sealer.Seal(answer, answerOwner(h.name))))
 }
 
 // Drop gives the key back: the request was refused.

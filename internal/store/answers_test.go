@@ -2,15 +2,17 @@ package store
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"postrider/internal/email"
+	"postrider/internal/secret"
 )
 
 func TestAnswersAreKeptOnce(t *testing.T) {
-	each(t, Options{Shards: 4}, func(t *testing.T, f *fixture) {
+	each(t, Options{Shards: 4, Sealer: secret.New()}, func(t *testing.T, f *fixture) {
 		ctx, print := t.Context(), [32]byte{1}
 		hold := func(key string, print [32]byte) (*Held, string, error) {
 			h, answer, err := f.Answers.Hold(ctx, email.Test, key, print)
@@ -26,20 +28,23 @@ func TestAnswersAreKeptOnce(t *testing.T) {
 		if _, _, err := hold("k", [32]byte{2}); !errors.Is(err, ErrIdempotencyReused) {
 			t.Errorf("another request while it runs: %v", err)
 		}
-		const sealed = "\x00 ?=\xff the answer" // any octets
-		if err := held.Keep(ctx, []byte(sealed)); err != nil {
+		const given = "\x00 ?=\xff the answer" // any octets
+		if err := held.Keep(ctx, []byte(given)); err != nil {
 			t.Fatal(err)
 		}
-		if h, answer, err := hold("k", print); err != nil || h != nil || answer != sealed {
+		if h, answer, err := hold("k", print); err != nil || h != nil || answer != given {
 			t.Errorf("afterwards: %v, %q, %v", h, answer, err)
 		}
 		if _, _, err := hold("k", [32]byte{2}); !errors.Is(err, ErrIdempotencyReused) {
 			t.Errorf("another request afterwards: %v", err)
 		}
+		if raw := f.rdb.Get(ctx, held.name).Val(); strings.Contains(raw, "the answer") {
+			t.Errorf("the answer is not sealed: %q", raw)
+		}
 		if err := held.Drop(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if _, answer, _ := hold("k", print); answer != sealed {
+		if _, answer, _ := hold("k", print); answer != given {
 			t.Errorf("a late Drop took the answer: %q", answer)
 		}
 		if h, _, err := f.Answers.Hold(ctx, email.Live, "k", [32]byte{3}); err != nil || h == nil {
@@ -49,7 +54,7 @@ func TestAnswersAreKeptOnce(t *testing.T) {
 }
 
 func TestDroppedKeysAreFree(t *testing.T) {
-	each(t, Options{}, func(t *testing.T, f *fixture) {
+	each(t, Options{Sealer: secret.New()}, func(t *testing.T, f *fixture) {
 		held, _, err := f.Answers.Hold(t.Context(), email.Test, "k", [32]byte{1})
 		if err != nil {
 			t.Fatal(err)
@@ -73,7 +78,7 @@ func TestDroppedKeysAreFree(t *testing.T) {
 
 // A held key and an answer end by themselves, the answer with the window.
 func TestAnswersHaveAnEnd(t *testing.T) {
-	each(t, Options{}, func(t *testing.T, f *fixture) {
+	each(t, Options{Sealer: secret.New()}, func(t *testing.T, f *fixture) {
 		held, _, err := f.Answers.Hold(t.Context(), email.Test, "k", [32]byte{1})
 		if err != nil {
 			t.Fatal(err)
@@ -94,7 +99,7 @@ func TestAnswersHaveAnEnd(t *testing.T) {
 
 // Keys have one namespace: a send and another request cannot share one.
 func TestAnswersShareTheNamespaceOfSends(t *testing.T) {
-	each(t, Options{}, func(t *testing.T, f *fixture) {
+	each(t, Options{Sealer: secret.New()}, func(t *testing.T, f *fixture) {
 		s := draft(f.Messages, "ada@example.org")
 		s.Message.World = email.Test
 		s.IdempotencyKey, s.Fingerprint = "sent", [32]byte{1}
@@ -123,7 +128,7 @@ func TestAnswersShareTheNamespaceOfSends(t *testing.T) {
 }
 
 func TestOneOfManyHoldsAKey(t *testing.T) {
-	each(t, Options{}, func(t *testing.T, f *fixture) {
+	each(t, Options{Sealer: secret.New()}, func(t *testing.T, f *fixture) {
 		var (
 			group sync.WaitGroup
 			held  atomic.Int32
@@ -147,16 +152,16 @@ func TestOneOfManyHoldsAKey(t *testing.T) {
 }
 
 func TestBrokenAnswersAreErrors(t *testing.T) {
-	each(t, Options{}, func(t *testing.T, f *fixture) {
+	each(t, Options{Sealer: secret.New()}, func(t *testing.T, f *fixture) {
 		held, _, err := f.Answers.Hold(t.Context(), email.Test, "k", [32]byte{1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, broken := range []string{held.print, held.print + " ", held.print + " !"} {
+		for _, broken := range []string{held.print, held.print + " ", held.print + " !", held.print + " =x"} {
 			if err := f.rdb.Set(t.Context(), held.name, broken, 0).Err(); err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err := f.Answers.Hold(t.Context(), email.Test, "k", [32]byte{1}); !errors.Is(err, errBroken) {
+			if _, _, err := f.Answers.Hold(t.Context(), email.Test, "k", [32]byte{1}); err == nil || errors.Is(err, ErrInProgress) {
 				t.Errorf("%q: %v", broken, err)
 			}
 		}
