@@ -61,6 +61,9 @@ func newRequest(ctx context.Context, to Endpoint, m Message, at time.Time) (*htt
 // at each attempt.
 func (p *Poster) CheckURL(raw string) error {
 	u, err := parse(raw)
+	if err == nil {
+		err = p.checkForm(raw, u)
+	}
 	if err != nil {
 		return err
 	}
@@ -112,7 +115,7 @@ func Redact(raw string) string {
 		return ""
 	}
 	if u.User != nil {
-		u.User = url.User("redacted")
+		u.User = url.User(redacted)
 	}
 	return u.String()
 }
