@@ -31,48 +31,47 @@ type StreamEntry struct {
 	Index   int // of the event in the message's list
 }
 
-// Cursor is how far a shard's events were followed, and how far they go.
-type Cursor struct {
-	World email.World
-	Shard uint8
-	At    Position // the last entry that was followed
-	Last  Position // the last entry there is
+// Stretch is a part of a shard's events that was not followed yet.
+type Stretch struct {
+	World   email.World
+	Shard   uint8
+	From    Position // the cursor: the last entry that was followed
+	Entries []StreamEntry
+	To      Position // the last entry of this part; From if there is none
+	End     Position // the last entry of the stream
 }
 
-// Unfollowed lists at most limit entries behind the cursor, oldest first. Entries
-// that are not ours to read are passed over: limit counts them, the list does not
-// hold them, and next is behind them.
-func (s *Deliveries) Unfollowed(ctx context.Context, w email.World, shard uint8, limit int) (c Cursor, entries []StreamEntry, next Position, err error) {
+// Unfollowed reads at most limit entries behind the cursor. What is no entry of ours
+// is passed over: Entries does not hold it, To may be it.
+func (s *Deliveries) Unfollowed(ctx context.Context, w email.World, shard uint8, limit int) (*Stretch, error) {
 	keys := keysOf(w, shard)
-	c = Cursor{World: w, Shard: shard}
 	at, err := s.rdb.Get(ctx, keys.cursor()).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return c, nil, "", fmt.Errorf("read the cursor of shard %d: %w", shard, err)
+		return nil, fmt.Errorf("read the cursor of shard %d: %w", shard, err)
 	}
-	c.At = Position(at)
 	var found, last *redis.XMessageSliceCmd
 	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		found = p.XRangeN(ctx, keys.stream(), after(c.At), "+", int64(limit))
+		found = p.XRangeN(ctx, keys.stream(), after(Position(at)), "+", int64(limit))
 		last = p.XRevRangeN(ctx, keys.stream(), "+", "-", 1)
 		return nil
 	}); err != nil {
-		return c, nil, "", fmt.Errorf("read the events of shard %d: %w", shard, err)
+		return nil, fmt.Errorf("read the events of shard %d: %w", shard, err)
 	}
+	part := &Stretch{World: w, Shard: shard, From: Position(at), To: Position(at)}
 	for _, x := range last.Val() {
-		c.Last = Position(x.ID)
+		part.End = Position(x.ID)
 	}
-	next = c.At
 	for _, x := range found.Val() {
-		next = Position(x.ID)
+		part.To = Position(x.ID)
 		id, _ := x.Values["m"].(string)
 		position, _ := x.Values["p"].(string)
 		index, err := strconv.Atoi(position)
 		if err != nil || index < 0 || !isShort(id) {
 			continue
 		}
-		entries = append(entries, StreamEntry{At: next, Message: long(id), Index: index})
+		part.Entries = append(part.Entries, StreamEntry{At: part.To, Message: long(id), Index: index})
 	}
-	return c, entries, next, nil
+	return part, nil
 }
 
 // after is the beginning of a range that excludes a position.
@@ -90,14 +89,13 @@ type Happened struct {
 }
 
 // Happened reads the messages and events that entries name. What is gone is left
-// out; what cannot be read is left out and named in the error, which then comes
-// with the rest. Any other error comes alone.
-func (s *Deliveries) Happened(ctx context.Context, w email.World, entries []StreamEntry) (map[string]*Happened, error) {
+// out, and so is what cannot be read, which broken names.
+func (s *Deliveries) Happened(ctx context.Context, w email.World, entries []StreamEntry) (out map[string]*Happened, broken []error, err error) {
 	records := map[string]*redis.MapStringStringCmd{}
 	events := make([]*redis.StringCmd, len(entries))
-	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	commands, _ := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, e := range entries {
-			shard, _ := email.Shard(e.Message) // Unfollowed and Get saw that it is an id
+			shard, _ := email.Shard(e.Message) // whoever made the entry saw that it is an id
 			keys := keysOf(w, shard)
 			if records[e.Message] == nil {
 				records[e.Message] = p.HGetAll(ctx, keys.record(short(e.Message)))
@@ -105,14 +103,19 @@ func (s *Deliveries) Happened(ctx context.Context, w email.World, entries []Stre
 			events[i] = p.LIndex(ctx, keys.events(short(e.Message)), int64(e.Index))
 		}
 		return nil
-	}); err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("read what happened: %w", err)
+	})
+	for _, c := range commands {
+		if err := c.Err(); err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+			return nil, nil, fmt.Errorf("read what happened: %w", err)
+		}
 	}
-	out := map[string]*Happened{}
-	var broken []error
+	out = map[string]*Happened{}
 	for i, e := range entries {
-		fields := records[e.Message].Val()
-		raw, err := events[i].Result()
+		fields, err := records[e.Message].Result()
+		raw := ""
+		if err == nil {
+			raw, err = events[i].Result()
+		}
 		if errors.Is(err, redis.Nil) || (err == nil && len(fields) == 0) {
 			continue
 		}
@@ -123,7 +126,7 @@ func (s *Deliveries) Happened(ctx context.Context, w email.World, entries []Stre
 			broken = append(broken, fmt.Errorf("read event %d of %s: %w", e.Index, e.Message, err))
 		}
 	}
-	return out, errors.Join(broken...)
+	return out, broken, nil
 }
 
 func addHappened(out map[string]*Happened, w email.World, e StreamEntry, fields map[string]string, raw string) error {
@@ -171,13 +174,13 @@ redis.call('SET', KEYS[1], ARGV[2])
 return 1
 `
 
-// Follow keeps deliveries and moves the cursor to next, in one script. Of each
+// Follow keeps deliveries and moves the cursor to a position, in one script. Of each
 // delivery it needs Webhook, Event, Type, Message and Position, and fills in the
 // rest. false if the cursor was moved by another meanwhile: nothing is kept then.
-func (s *Deliveries) Follow(ctx context.Context, c Cursor, next Position, list []*Delivery, now time.Time) (bool, error) {
+func (s *Deliveries) Follow(ctx context.Context, c *Stretch, to Position, list []*Delivery, now time.Time) (bool, error) {
 	keys := keysOf(c.World, c.Shard)
 	names := []string{keys.cursor(), keys.deliveryDue()}
-	args := []any{string(c.At), string(next), dueScore(now, now)}
+	args := []any{string(c.From), string(to), dueScore(now, now)}
 	for _, d := range list {
 		id, err := DeliveryID(d.Event, d.Webhook, c.Shard)
 		if err != nil {

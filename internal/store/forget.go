@@ -73,11 +73,19 @@ return 1
 
 // Forget removes at most limit finished messages of a shard (or just their
 // content, or their stub) whose retention is over, and the event stream's entries
-// older than MetadataRetention; returns how many messages it touched. One that
-// cannot be read is put off by an hour and named in the error.
+// older than MetadataRetention; returns how many messages it touched. What was not
+// yet followed is not forgotten. One that cannot be read is put off by an hour and
+// named in the error.
 func (m *Messages) Forget(ctx context.Context, w email.World, shard uint8, now time.Time, limit int) (int, error) {
 	keys := keysOf(w, shard)
+	ahead, err := unfollowed(ctx, m.rdb, keys)
+	if err != nil {
+		return 0, fmt.Errorf("read how far shard %d was followed: %w", shard, err)
+	}
 	oldest := strconv.FormatInt(toMS(now.Add(-m.options.MetadataRetention)), 10)
+	if ahead != "" && ahead.ms() <= toMS(now.Add(-m.options.MetadataRetention)) {
+		oldest = string(ahead)
+	}
 	if err := m.rdb.XTrimMinID(ctx, keys.stream(), oldest).Err(); err != nil {
 		return 0, fmt.Errorf("trim the events of shard %d: %w", shard, err)
 	}
@@ -90,7 +98,7 @@ func (m *Messages) Forget(ctx context.Context, w email.World, shard uint8, now t
 	touched := 0
 	var broken []error
 	for _, id := range ids {
-		ok, err := m.forget(ctx, w, keys, id, now)
+		ok, err := m.forget(ctx, w, id, now, ahead)
 		if err != nil {
 			if ctx.Err() != nil {
 				return touched, fmt.Errorf("forget messages: %w", err)
@@ -113,7 +121,16 @@ type stage struct {
 	stub []byte
 }
 
-func (m *Messages) forget(ctx context.Context, w email.World, keys shardKeys, id string, now time.Time) (bool, error) {
+// clocksApart is more than the clocks of Redis and of a worker may differ.
+const clocksApart = time.Minute
+
+// forget takes the next thing from one message. ahead is the first event of the
+// shard that was not yet followed, empty if there is none.
+func (m *Messages) forget(ctx context.Context, w email.World, id string, now time.Time, ahead Position) (bool, error) {
+	keys, _, err := m.locate(w, long(id))
+	if err != nil {
+		return false, err
+	}
 	fields, err := m.rdb.HGetAll(ctx, keys.record(id)).Result()
 	if err != nil {
 		return false, err
@@ -130,6 +147,9 @@ func (m *Messages) forget(ctx context.Context, w email.World, keys shardKeys, id
 		}
 		if what, err = m.stageOf(msg, now); err != nil {
 			return false, err
+		}
+		if what.name == "record" && ahead != "" && toMS(msg.CompletedAt.Add(clocksApart)) >= ahead.ms() {
+			what = stage{name: "none", next: now.Add(brokenRest)} // its last events may be among those
 		}
 		names = append(append(names, keys.status(msg.Status())), keys.indexes(msg)...)
 		for i := range msg.Envelopes {

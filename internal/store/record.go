@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -204,7 +203,7 @@ func encodeState(m *email.Message) ([]byte, error) {
 	return json.Marshal(out)
 }
 
-var errBroken = errors.New("broken record")
+var errBroken = ErrBroken
 
 // decodeMessage reads a record's fields as Redis gave them.
 func decodeMessage(w email.World, id string, fields map[string]string) (*email.Message, error) {

@@ -33,6 +33,8 @@ var (
 	ErrRefused           = errors.New("the mark was refused") // wrapped by *Refused
 	ErrAlreadyExists     = errors.New("already exists")
 	ErrCursor            = errors.New("bad cursor")
+	// ErrBroken is content of Redis that cannot be read.
+	ErrBroken = errors.New("broken record")
 )
 
 // Options says how the key space is divided and how long things are kept.

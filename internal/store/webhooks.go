@@ -156,8 +156,8 @@ func (s *Webhooks) Peek(ctx context.Context, w email.World, id string) (*Webhook
 
 // List reads all endpoints of a world with their health, newest first.
 func (s *Webhooks) List(ctx context.Context, w email.World) ([]*Webhook, error) {
-	list, err := s.all(ctx, w)
-	if err != nil {
+	list, broken, err := s.all(ctx, w)
+	if err := errors.Join(append(broken, err)...); err != nil {
 		return nil, err
 	}
 	slices.Reverse(list)
@@ -165,11 +165,10 @@ func (s *Webhooks) List(ctx context.Context, w email.World) ([]*Webhook, error) 
 }
 
 // Enabled lists the endpoints that are to be told of events, without their health.
-// An endpoint that cannot be read is left out and named in the error, which then
-// comes with the others.
-func (s *Webhooks) Enabled(ctx context.Context, w email.World) ([]*Webhook, error) {
-	list, err := s.all(ctx, w)
-	return slices.DeleteFunc(list, func(h *Webhook) bool { return !h.Enabled }), err
+// broken names those that cannot be read: they must not keep the others from theirs.
+func (s *Webhooks) Enabled(ctx context.Context, w email.World) (list []*Webhook, broken []error, err error) {
+	list, broken, err = s.all(ctx, w)
+	return slices.DeleteFunc(list, func(h *Webhook) bool { return !h.Enabled }), broken, err
 }
 
 // Update changes an endpoint and returns it as stored. change sees it as it is,
@@ -303,13 +302,11 @@ func (s *Webhooks) read(ctx context.Context, w email.World, id string) (raw stri
 }
 
 // all reads the endpoints of a world, oldest first: ids sort by time.
-func (s *Webhooks) all(ctx context.Context, w email.World) ([]*Webhook, error) {
+func (s *Webhooks) all(ctx context.Context, w email.World) (list []*Webhook, broken []error, err error) {
 	stored, err := s.rdb.HGetAll(ctx, webhooksKey(w)).Result()
 	if err != nil {
-		return nil, fmt.Errorf("list webhooks: %w", err)
+		return nil, nil, fmt.Errorf("list webhooks: %w", err)
 	}
-	var list []*Webhook
-	var broken []error
 	for _, id := range slices.Sorted(maps.Keys(stored)) {
 		hook, err := s.decode(w, id, stored[id])
 		if err != nil {
@@ -318,5 +315,5 @@ func (s *Webhooks) all(ctx context.Context, w email.World) ([]*Webhook, error) {
 		}
 		list = append(list, hook)
 	}
-	return list, errors.Join(broken...)
+	return list, broken, nil
 }
