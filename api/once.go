@@ -88,7 +88,7 @@ func (d *door) holding(ctx context.Context, held *store.Held, do func(context.Co
 			kept = held.Keep(end, raw)
 		}
 		if kept != nil {
-			// The change stands and the caller is told so: only a replay is lost.
+			// What was done stands, and the caller is told: the key alone is not as it should be.
 			d.log.Warn("idempotency key not settled", "error", kept.Error())
 		}
 	}()

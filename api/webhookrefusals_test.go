@@ -171,6 +171,7 @@ func TestWebhookTestRefuses(t *testing.T) {
 		{"unknown type", `{"type":"message.sent"}`, 422, validationFailed, []string{"#/type invalid_format"}},
 		{"pattern", `{"type":"message.*"}`, 422, validationFailed, []string{"#/type invalid_format"}},
 		{"later type", `{"type":"message.clicked"}`, 422, validationFailed, []string{"#/type unsupported_feature"}},
+		{"crowd", `{"a":[` + strings.Repeat("1,", maxValues) + `1]}`, 422, validationFailed, []string{"# too_many"}},
 		{"unknown member", `{"url":"https://b.acme.com"}`, 422, validationFailed, []string{"#/url unknown_member"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

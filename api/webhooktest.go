@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -96,8 +97,11 @@ func sampleType(doc *document) (email.EventType, error) {
 		dec decoder
 		t   = email.TypeFor(email.Delivered)
 	)
-	if doc.root.kind != objectKind {
+	switch {
+	case doc.root.kind != objectKind:
 		dec.wrongType("#", "an object")
+	case doc.crowded: // then members are missing from the tree
+		dec.fault("#", intake.TooMany, fmt.Sprintf("has more than %d values", maxValues))
 	}
 	for _, m := range doc.root.children {
 		at := member("#", m.name)
