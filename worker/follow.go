@@ -188,7 +188,7 @@ func (w *Worker) wakeDelivery(ctx context.Context, d *store.Delivery) {
 		return
 	}
 	job := queue.Notification{World: d.World, Delivery: d.ID, Generation: d.Generation}
-	if err := w.o.Queue.Add(ctx, queue.Notify, job, d.NextAt); err != nil {
+	if err := w.o.Queue.AddNotification(ctx, job, d.NextAt); err != nil {
 		w.o.Log.Warn("job not added", "delivery", d.ID, "error", err)
 	}
 }

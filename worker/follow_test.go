@@ -120,7 +120,7 @@ func (r *hookRig) survive(to *target, m *email.Message) {
 		}
 		d = r.delivery(to, m, 0)
 		job := queue.Notification{World: d.World, Delivery: d.ID, Generation: d.Generation}
-		if state, err := r.queue.State(r.t.Context(), queue.Notify, job); state != queue.Pending && state != queue.Scheduled {
+		if state, err := r.queue.NotificationState(r.t.Context(), job); state != queue.Pending && state != queue.Scheduled {
 			r.t.Errorf("no job will wake it: %s, %v", state, err)
 		}
 		if err := w.Notify(r.t.Context(), job); err != nil {

@@ -167,7 +167,7 @@ func TestNotify(t *testing.T) {
 		}
 		d := r.delivery(all, m, 0)
 		job := queue.Notification{World: d.World, Delivery: d.ID, Generation: d.Generation}
-		if state, err := r.queue.State(t.Context(), queue.Notify, job); state != queue.Pending {
+		if state, err := r.queue.NotificationState(t.Context(), job); state != queue.Pending {
 			t.Errorf("its job is %s, %v; want pending", state, err)
 		}
 		for range 2 { // the second finds the work done

@@ -63,7 +63,7 @@ func (w *Worker) lookAt(ctx context.Context, d *store.Delivery) error {
 		at = now
 	}
 	job := queue.Notification{World: d.World, Delivery: d.ID, Generation: d.Generation}
-	state, err := w.o.Queue.State(ctx, queue.Notify, job)
+	state, err := w.o.Queue.NotificationState(ctx, job)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ import (
 	"postrider/internal/shape"
 	"postrider/internal/store"
 	"postrider/internal/track"
+	"postrider/internal/webhook"
 	"postrider/smtpclient"
 	"postrider/smtpclient/dns"
 	"postrider/worker"
@@ -51,6 +52,7 @@ type Options struct {
 // Pace is the delays and minima that tests shorten.
 type Pace struct {
 	Schedule worker.Schedule
+	Notify   worker.NotifyPace
 	Timeouts smtpclient.Timeouts
 	Shape    shape.Options
 	DNS      time.Duration // dns.ClientOptions.FailureTTL
@@ -72,6 +74,8 @@ type App struct {
 	listener net.Listener
 	worker   *worker.Worker
 	server   *queue.Server
+	notices  *queue.Server // of webhooks
+	poster   *webhook.Poster
 	closers  []func() error // last in, first out
 }
 
@@ -91,10 +95,16 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 	if o.Config.ReturnPathDomain == "" {
 		return a, errors.New("no domain for reverse-paths: set POSTRIDER_RETURN_PATH_DOMAIN to one whose mail reaches you")
 	}
+	if err := a.loadSecret(); err != nil {
+		return a, err
+	}
 	if err := a.openStore(ctx); err != nil {
 		return a, err
 	}
-	if err := a.openSecret(ctx); err != nil {
+	if err := CheckSecret(ctx, a.Store, a.options.Secret); err != nil {
+		return a, err
+	}
+	if err := a.openPoster(); err != nil {
 		return a, err
 	}
 	resolver, err := dns.NewClient(dns.ClientOptions{Server: o.Config.DNS, FailureTTL: o.Pace.DNS})
@@ -127,25 +137,25 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, queued.Close)
-	a.Store = store.New(own, store.Options{Log: a.options.Log})
+	a.Store = store.New(own, store.Options{Log: a.options.Log, Sealer: a.options.Secret})
 	a.Queue = queue.NewClient(queued)
 	a.server = queue.NewServer(queued, queue.ServerOptions{
 		Class: queue.Default, Concurrency: a.options.Config.Concurrency, Log: a.options.Log,
 	}, func(ctx context.Context, d queue.Delivery) error { return a.worker.Deliver(ctx, d) })
+	a.openNotices(queued)
 	return nil
 }
 
-// openSecret refuses a secret other than the one that what is stored was sealed
-// with: its keys could not be read, and reverse-paths would stop verifying.
-func (a *App) openSecret(ctx context.Context) error {
-	if a.options.Secret == nil {
-		s, err := OpenSecret(a.options.Config)
-		if err != nil {
-			return err
-		}
-		a.options.Secret = s
+// loadSecret takes the configuration's secret. The store seals with it, so it comes
+// first; CheckSecret then refuses one other than the one that what is stored was
+// sealed with: its keys could not be read, and reverse-paths would stop verifying.
+func (a *App) loadSecret() error {
+	if a.options.Secret != nil {
+		return nil
 	}
-	return CheckSecret(ctx, a.Store, a.options.Secret)
+	s, err := OpenSecret(a.options.Config)
+	a.options.Secret = s
+	return err
 }
 
 func (a *App) openSandbox() error {
@@ -193,7 +203,7 @@ func (a *App) openWorker(resolver dns.Resolver) error {
 		ID:    "w_" + uuid.NewString()[:13],
 		Store: a.Store, Queue: a.Queue, Router: routes, Signer: a.Domains, Sender: transport,
 		Shaper: shape.New(pace.Shape), Planning: shape.New(shape.Options{Total: c.Concurrency / 4}), Schedule: pace.Schedule, Log: a.options.Log,
-		SweepEvery: pace.Sweep, BeatEvery: pace.Beat,
+		Poster: a.poster, Notify: pace.Notify, SweepEvery: pace.Sweep, BeatEvery: pace.Beat,
 	})
 	return nil
 }
@@ -209,7 +219,7 @@ func (a *App) listen() error {
 		a.options.Config.PublicURL = a.URL()
 	}
 	a.handler = api.New(api.Options{
-		Desk: a.Desk, Store: a.Store, PublicURL: a.options.Config.PublicURL,
+		Desk: a.Desk, Store: a.Store, Poster: a.poster, PublicURL: a.options.Config.PublicURL,
 		Version: a.options.Version, Log: a.options.Log,
 	})
 	if a.options.Front != nil {
@@ -230,8 +240,8 @@ func (a *App) URL() string {
 // Run serves until ctx ends, then drains: no new requests and jobs, running
 // ones end.
 func (a *App) Run(ctx context.Context) error {
-	if err := a.server.Start(); err != nil {
-		return fmt.Errorf("start the queue: %w", err)
+	if err := a.startQueues(); err != nil {
+		return err
 	}
 	web := api.Server(a.options.Config.HTTPAddr, a.handler)
 	// Upkeep outlives ctx: the heartbeat must go on while transactions end.
@@ -247,11 +257,11 @@ func (a *App) Run(ctx context.Context) error {
 	group.Go(func() error {
 		<-ctx.Done()
 		defer stopUpkeep()
-		a.server.Stop()
+		a.stopQueues()
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 		defer cancel()
 		err := web.Shutdown(late)
-		a.server.Shutdown()
+		a.shutdownQueues()
 		return err
 	})
 	return group.Wait()

@@ -104,7 +104,16 @@ func NewClient(rdb redis.UniversalClient) *Client {
 
 // Add puts a job into a class's queue for time at, rounded up to seconds if it is
 // to come. A job that is there already stays as it is, which is no error.
-func (c *Client) Add(ctx context.Context, class string, job Job, at time.Time) error {
+func (c *Client) Add(ctx context.Context, class string, d Delivery, at time.Time) error {
+	return c.add(ctx, class, d, at)
+}
+
+// AddNotification is Add for a notification; its class is Notify.
+func (c *Client) AddNotification(ctx context.Context, n Notification, at time.Time) error {
+	return c.add(ctx, Notify, n, at)
+}
+
+func (c *Client) add(ctx context.Context, class string, job Job, at time.Time) error {
 	payload, err := json.Marshal(job)
 	if err != nil {
 		return fmt.Errorf("add job %s: %w", job.taskID(), err)
@@ -143,7 +152,16 @@ const (
 )
 
 // State asks after a job.
-func (c *Client) State(ctx context.Context, class string, job Job) (State, error) {
+func (c *Client) State(ctx context.Context, class string, d Delivery) (State, error) {
+	return c.state(ctx, class, d)
+}
+
+// NotificationState asks after the job of a notification.
+func (c *Client) NotificationState(ctx context.Context, n Notification) (State, error) {
+	return c.state(ctx, Notify, n)
+}
+
+func (c *Client) state(ctx context.Context, class string, job Job) (State, error) {
 	if err := ctx.Err(); err != nil { // the inspector takes no context
 		return "", fmt.Errorf("look for job %s: %w", job.taskID(), err)
 	}
