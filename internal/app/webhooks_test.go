@@ -27,6 +27,13 @@ type listener struct {
 	bodies map[string][]byte
 }
 
+func newListener(t *testing.T) (l *listener, url string) {
+	l = &listener{t: t, tries: map[string]int{}, bodies: map[string][]byte{}}
+	server := httptest.NewServer(l)
+	t.Cleanup(server.Close)
+	return l, server.URL
+}
+
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -64,19 +71,17 @@ func TestWebhook(t *testing.T) {
 		s := startService(t, url, net)
 		s.verifyDomain("acme.test", net)
 
-		to := &listener{t: t, tries: map[string]int{}, bodies: map[string][]byte{}}
-		server := httptest.NewServer(to)
-		t.Cleanup(server.Close)
-		var hook struct{ ID, Secret string }
+		to, address := newListener(t)
+		var hook struct{ Secret string }
 		to.mu.Lock()
-		s.call(http.MethodPost, "/v1/webhooks", map[string]any{"url": server.URL + "/hook", "events": []string{"*"}}, &hook)
+		s.call(http.MethodPost, "/v1/webhooks", map[string]any{"url": address + "/hook", "events": []string{"*"}}, &hook)
 		var err error
 		to.verify, err = standard.NewWebhook(hook.Secret)
 		to.mu.Unlock()
 		if err != nil {
 			t.Fatal(err)
 		}
-		var accepted struct{ ID string }
+		accepted := struct{ ID string }{}
 		s.call(http.MethodPost, "/messages", map[string]any{
 			"from": "Acme <hi@acme.test>", "to": []string{"ada@plain.test", "gone@nobody.test"}, "subject": "<b> & \u2028", "text": "Hi",
 			"metadata": map[string]string{"order": "42", "10": "a", "9": "b"},
@@ -88,15 +93,13 @@ func TestWebhook(t *testing.T) {
 				Data     json.RawMessage
 			}
 		}
-		deadline := time.Now().Add(60 * time.Second)
-		for len(shown.Data) < 4 || len(to.received()) < len(shown.Data) {
-			if time.Now().After(deadline) {
+		for until := time.Now().Add(60 * time.Second); len(shown.Data) < 4 || len(to.received()) < len(shown.Data); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(until) {
 				t.Fatalf("%d events, %d received", len(shown.Data), len(to.received()))
 			}
-			time.Sleep(20 * time.Millisecond)
 			s.call(http.MethodGet, "/messages/"+accepted.ID+"/events", nil, &shown)
 		}
-		var types []string
+		types := []string{}
 		for _, e := range shown.Data {
 			types = append(types, e.Type)
 			if body := to.received()[e.ID]; !bytes.HasSuffix(body, append(append([]byte(`"data":`), e.Data...), '}')) {
