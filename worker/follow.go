@@ -20,6 +20,8 @@ const (
 	followBatch, followBatches = 50, 100
 	// followEach keeps what many idle shards cost at 500 looks a second.
 	followEach = 2 * time.Millisecond
+	// followRest is how long a store that is away is left alone.
+	followRest = time.Second
 	// adders add jobs side by side.
 	adders = 8
 )
@@ -61,13 +63,29 @@ type lease struct {
 func (w *Worker) follow(ctx context.Context) {
 	f := &follower{w: w, leases: make(map[shardID]lease)}
 	interval := max(w.o.FollowEvery, time.Duration(len(w.shards()))*followEach)
-	w.every(ctx, interval, w.logged("follow", f.turn))
+	w.every(ctx, interval, w.logged("follow", func(ctx context.Context) error {
+		err := f.turn(ctx)
+		if err != nil {
+			pause(ctx, followRest)
+		}
+		return err
+	}))
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
 	defer cancel()
 	for s, l := range f.leases {
 		if l.ours && late.Err() == nil {
 			_ = w.o.Store.Leases.Drop(late, s.lease(), w.o.ID) // or it ends by itself
 		}
+	}
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -13,6 +13,9 @@ import (
 	"postrider/internal/webhook"
 )
 
+// brokenRest is how long a delivery waits whose endpoint cannot be read.
+const brokenRest = time.Hour
+
 // Notify makes one attempt to tell one endpoint of one event: it is a handler of
 // the queue. It returns an error only if the store cannot be asked or told; the job
 // then runs again. What the endpoint answered decides when there is a next attempt,
@@ -35,6 +38,9 @@ func (w *Worker) Notify(ctx context.Context, job queue.Notification) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return w.o.Store.Deliveries.Drop(ctx, d)
+	case errors.Is(err, store.ErrBroken): // to be mended, or deleted, by hand
+		w.complain("webhook cannot be read", []error{err})
+		return n.retry(ctx, nil, w.o.Now().Add(brokenRest))
 	case err != nil:
 		return err
 	case !n.hook.Enabled:

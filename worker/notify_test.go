@@ -296,6 +296,12 @@ func TestNotifyWithoutEndpointOrEvent(t *testing.T) {
 		if d, err := r.store.Deliveries.Get(t.Context(), email.Live, d.ID); err != nil || d.Status != store.DeliveryFailed || d.LastError == "" {
 			t.Errorf("a delivery of nothing: %+v, %v", d, err)
 		}
+		unread := r.accept(draft("cy@example.org"))
+		r.followAll(r.Worker)
+		r.rdb.HSet(t.Context(), "live:{hooks}:w", lost.hook.ID, "{")
+		if d := r.tell(lost, unread, 0); d.Status != store.DeliveryPending || d.Attempts != 0 || d.NextAt.Sub(r.now()) < 59*time.Minute {
+			t.Errorf("a delivery to an endpoint that cannot be read: %+v", d)
+		}
 		if n := len(deleted.posts()) + len(lost.posts()); n != 0 {
 			t.Errorf("%d posts", n)
 		}

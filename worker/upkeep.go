@@ -33,10 +33,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	var beating, working sync.WaitGroup
 	beating.Go(func() { w.every(beat, w.o.BeatEvery, w.beat) })
 	working.Go(func() { w.every(ctx, w.o.SweepEvery, w.logged("sweep", w.sweep)) })
-	if w.o.Poster != nil {
-		working.Go(func() { w.follow(ctx) })
-		working.Go(func() { w.every(ctx, w.o.SweepEvery, w.logged("sweep deliveries", w.sweepDeliveries)) })
-	}
+	working.Go(func() { w.every(ctx, w.o.SweepEvery, w.logged("sweep deliveries", w.sweepDeliveries)) })
+	working.Go(func() { w.follow(ctx) })
 	working.Go(func() { w.every(ctx, w.o.ForgetEvery, w.logged("forget", w.forget)) })
 	<-ctx.Done()
 	working.Wait()

@@ -64,7 +64,7 @@ type Options struct {
 	// hold. Nil: 25.
 	Planning *shape.Shaper
 	Schedule Schedule
-	Poster   *webhook.Poster // nil: this worker follows no events and posts nothing
+	Poster   *webhook.Poster // nil: one that reaches public addresses only
 	Notify   NotifyPace
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -98,6 +98,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Planning == nil {
 		o.Planning = shape.New(shape.Options{Total: 25})
+	}
+	if o.Poster == nil {
+		o.Poster = webhook.New(webhook.Options{})
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

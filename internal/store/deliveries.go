@@ -131,13 +131,13 @@ func encodeDelivery(d *Delivery) (string, error) {
 func decodeDelivery(w email.World, id, raw string) (*Delivery, error) {
 	var v storedDelivery
 	if err := json.Unmarshal([]byte(raw), &v); err != nil {
-		return nil, fmt.Errorf("decode delivery %s: %w: %w", id, errBroken, err)
+		return nil, fmt.Errorf("decode delivery %s: %w: %w", id, ErrBroken, err)
 	}
 	if v.Status == "" {
 		v.Status = DeliveryPending
 	}
 	if v.Webhook == "" || !isShort(v.Message) || v.Position < 0 || v.Attempts < 0 {
-		return nil, fmt.Errorf("decode delivery %s: %w", id, errBroken)
+		return nil, fmt.Errorf("decode delivery %s: %w", id, ErrBroken)
 	}
 	return &Delivery{
 		ID: id, World: w, Webhook: v.Webhook, Event: email.EventPrefix + "_" + v.Event, Type: v.Type,

@@ -143,7 +143,7 @@ func addHappened(out map[string]*Happened, w email.World, e StreamEntry, fields 
 		return err
 	}
 	if event.Recipient >= len(h.Message.Recipients) {
-		return fmt.Errorf("%w: an event's recipient", errBroken)
+		return fmt.Errorf("%w: an event's recipient", ErrBroken)
 	}
 	h.Events[e.Index] = event
 	out[e.Message] = h

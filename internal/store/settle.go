@@ -128,11 +128,11 @@ func (p *packer) packPost(v *Post) ([]byte, error) {
 func (p *packer) decodePost(packed string) (Post, error) {
 	raw, err := p.attempts.DecodeAll([]byte(packed), nil)
 	if err != nil {
-		return Post{}, fmt.Errorf("%w: %w", errBroken, err)
+		return Post{}, fmt.Errorf("%w: %w", ErrBroken, err)
 	}
 	var v storedPost
 	if err := json.Unmarshal(raw, &v); err != nil {
-		return Post{}, fmt.Errorf("%w: %w", errBroken, err)
+		return Post{}, fmt.Errorf("%w: %w", ErrBroken, err)
 	}
 	return Post{At: fromMS(v.At), Duration: time.Duration(v.Duration) * time.Millisecond, Status: v.Status, Error: v.Error, Body: v.Body}, nil
 }

@@ -269,18 +269,18 @@ func (s *Webhooks) encode(h *Webhook) ([]byte, error) {
 func (s *Webhooks) decode(w email.World, id, raw string) (*Webhook, error) {
 	var v storedWebhook
 	if err := json.Unmarshal([]byte(raw), &v); err != nil {
-		return nil, fmt.Errorf("decode webhook %s: %w: %w", id, errBroken, err)
+		return nil, fmt.Errorf("decode webhook %s: %w: %w", id, ErrBroken, err)
 	}
 	if s.sealer == nil {
 		return nil, fmt.Errorf("decode webhook %s: %w", id, errNoSealer)
 	}
 	plain, err := s.sealer.Open(v.Sealed, webhookOwner(id))
 	if err != nil {
-		return nil, fmt.Errorf("decode webhook %s: %w", id, err)
+		return nil, fmt.Errorf("decode webhook %s: %w: %w", id, ErrBroken, err)
 	}
 	var hidden sealedWebhook
 	if err := json.Unmarshal(plain, &hidden); err != nil {
-		return nil, fmt.Errorf("decode webhook %s: %w", id, errBroken) // the cause may quote a secret
+		return nil, fmt.Errorf("decode webhook %s: %w", id, ErrBroken) // the cause may quote a secret
 	}
 	return &Webhook{
 		ID: id, World: w, URL: hidden.URL, Secret: hidden.Secret, Headers: hidden.Headers, Events: v.Events,
