@@ -43,8 +43,8 @@ const (
 	Notify   = "notify"
 )
 
-// Job is one kind of wake-up: Delivery or Notification.
-type Job interface {
+// Kind is one kind of job: Delivery or Notification.
+type Kind interface {
 	taskType() string
 	// taskID is the same for the same wish, so that asking twice is asking once.
 	taskID() string
@@ -113,7 +113,7 @@ func (c *Client) AddNotification(ctx context.Context, n Notification, at time.Ti
 	return c.add(ctx, Notify, n, at)
 }
 
-func (c *Client) add(ctx context.Context, class string, job Job, at time.Time) error {
+func (c *Client) add(ctx context.Context, class string, job Kind, at time.Time) error {
 	payload, err := json.Marshal(job)
 	if err != nil {
 		return fmt.Errorf("add job %s: %w", job.taskID(), err)
@@ -161,7 +161,7 @@ func (c *Client) NotificationState(ctx context.Context, n Notification) (State, 
 	return c.state(ctx, Notify, n)
 }
 
-func (c *Client) state(ctx context.Context, class string, job Job) (State, error) {
+func (c *Client) state(ctx context.Context, class string, job Kind) (State, error) {
 	if err := ctx.Err(); err != nil { // the inspector takes no context
 		return "", fmt.Errorf("look for job %s: %w", job.taskID(), err)
 	}

@@ -27,7 +27,7 @@ type ServerOptions struct {
 // within seconds, for ever. It must return soon after its context ended, which
 // happens at the end of a shutdown and at no other time: a job whose lease asynq
 // lost runs on here while it is given out again, perhaps to another process.
-type Handler[J Job] func(ctx context.Context, job J) error
+type Handler[J Kind] func(ctx context.Context, job J) error
 
 // Server runs the jobs of one class.
 type Server struct {
@@ -52,7 +52,7 @@ const (
 // NewServer returns a server on rdb, which stays the caller's to close. A class
 // should have a Redis client apart from the store's, so that a stall of ours
 // never costs asynq its leases.
-func NewServer[J Job](rdb redis.UniversalClient, o ServerOptions, h Handler[J]) *Server {
+func NewServer[J Kind](rdb redis.UniversalClient, o ServerOptions, h Handler[J]) *Server {
 	if o.CheckInterval <= 0 {
 		o.CheckInterval = defaultCheckInterval
 	}
@@ -150,7 +150,7 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 
 var errNotAJob = errors.New("not a job of ours")
 
-func decode[J Job](payload []byte) (J, error) {
+func decode[J Kind](payload []byte) (J, error) {
 	var job J
 	if err := json.Unmarshal(payload, &job); err != nil {
 		return job, fmt.Errorf("%w: %w", errNotAJob, err)

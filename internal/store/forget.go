@@ -149,7 +149,7 @@ func (m *Messages) forget(ctx context.Context, w email.World, id string, now tim
 			return false, err
 		}
 		if what.name == "record" && ahead != "" && toMS(msg.CompletedAt.Add(clocksApart)) >= ahead.ms() {
-			what = stage{name: "none", next: now.Add(brokenRest)} // its last events may be among those
+			what = stage{name: "none", next: now.Add(time.Hour)} // its last events may be among those
 		}
 		names = append(append(names, keys.status(msg.Status())), keys.indexes(msg)...)
 		for i := range msg.Envelopes {

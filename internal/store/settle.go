@@ -13,6 +13,9 @@ import (
 	"postrider/internal/email"
 )
 
+// unreadRest is how long a delivery is left alone that cannot be read.
+const unreadRest = time.Hour
+
 // settleScript replaces a delivery's record if it is still what was read.
 //
 //	KEYS 1 record, 2 due, 3 purge, 4 pending, 5 finished, 6 health
@@ -232,7 +235,7 @@ func (s *Deliveries) Due(ctx context.Context, w email.World, shard uint8, now ti
 		}
 		if err != nil {
 			broken = append(broken, fmt.Errorf("read due delivery %q: %w", name, err))
-			rest := redis.Z{Score: float64(toMS(now.Add(brokenRest))), Member: name}
+			rest := redis.Z{Score: float64(toMS(now.Add(unreadRest))), Member: name}
 			broken = append(broken, s.rdb.ZAddXX(ctx, keys.deliveryDue(), rest).Err())
 			continue
 		}
