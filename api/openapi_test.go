@@ -232,7 +232,7 @@ func sendScenes() []scene {
 		strings.Repeat("QUFB", messageLimit/4) + `"}]}`
 	return []scene{
 		{op, "", post(minimal)},
-		{op, requestTimeout, func(h *house) *answer { return h.stall("/v1/messages") }},
+		{op, requestTimeout, func(h *house) *answer { return h.stall(http.MethodPost, "/v1/messages") }},
 		{op, malformedJSON, post(`{"from"`)},
 		{op, duplicateMember, post(`{"to":"a@b.example","to":"c@d.example"}`)},
 		{op, invalidIdempotencyKey, post(minimal, header("Idempotency-Key", `"open`))},
@@ -300,7 +300,7 @@ func cancelScenes() []scene {
 			return h.post("/v1/messages/"+id+"/cancel", "{}")
 		}},
 		{op, malformedJSON, post("{")},
-		{op, requestTimeout, func(h *house) *answer { return h.stall(nobody) }},
+		{op, requestTimeout, func(h *house) *answer { return h.stall(http.MethodPost, nobody) }},
 		{op, duplicateMember, post(`{"a":1,"a":1}`)},
 		{op, invalidIdempotencyKey, post("", header("Idempotency-Key", ""))},
 		{op, invalidParameter, func(h *house) *answer { return h.post(nobody+"?a=1", "") }},

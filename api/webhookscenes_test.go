@@ -41,6 +41,7 @@ func webhookScenes() []scene {
 			scenes,
 			scene{o.name, malformedJSON, ask(o.method, o.path, "{")},
 			scene{o.name, duplicateMember, ask(o.method, o.path, `{"url":"a","url":"b"}`)},
+			scene{o.name, requestTimeout, func(h *house) *answer { return h.stall(o.method, o.path) }},
 			scene{o.name, requestTooLarge, func(h *house) *answer { return h.do(o.method, o.path, zeros(maxBody+1)) }},
 			scene{o.name, unsupportedMediaType, ask(o.method, o.path, "{}", header("Content-Type", "text/plain"))},
 			scene{o.name, validationFailed, ask(o.method, o.path, `{"urls":[]}`)},

@@ -92,7 +92,7 @@ func TestEventsOutliveTheirFollower(t *testing.T) {
 				if err := r.rdb.FlushAll(t.Context()).Err(); err != nil {
 					t.Fatal(err)
 				}
-				to := r.target(answering(200), "*")
+				to := r.target(status(200), "*")
 				m := r.accept(draft("ada@example.org"))
 				alive = r.die(to, m, commands, answered)
 				r.survive(to, m)
@@ -145,7 +145,7 @@ func (r *hookRig) survive(to *target, m *email.Message) {
 // Two followers that read the same make everything once.
 func TestTwoFollowers(t *testing.T) {
 	eachHooked(t, func(t *testing.T, r *hookRig) {
-		to := r.target(answering(200), "*")
+		to := r.target(status(200), "*")
 		const events = 120
 		for range events {
 			r.accept(draft("ada@example.org"))
@@ -178,7 +178,7 @@ func TestTwoFollowers(t *testing.T) {
 // A lease keeps a second worker from a shard, until the first is gone.
 func TestFollowLease(t *testing.T) {
 	eachHooked(t, func(t *testing.T, r *hookRig) {
-		to := r.target(answering(200), "*")
+		to := r.target(status(200), "*")
 		first := &follower{w: r.Worker, leases: make(map[shardID]lease)}
 		second := &follower{w: r.hooked("w2", r.rdb), leases: make(map[shardID]lease)}
 		if err := first.turn(t.Context()); err != nil {
@@ -203,7 +203,7 @@ func TestFollowLease(t *testing.T) {
 // What is no event, or cannot be read, does not stand before the others.
 func TestFollowBrokenEvents(t *testing.T) {
 	eachHooked(t, func(t *testing.T, r *hookRig) {
-		to := r.target(answering(200), "*")
+		to := r.target(status(200), "*")
 		broken, wrong := r.accept(draft("ada@example.org")), r.accept(draft("ada@example.org"))
 		r.rdb.LSet(t.Context(), "live:{s0}:e:"+broken.ID[4:], 0, "{")
 		r.rdb.Del(t.Context(), "live:{s0}:m:"+wrong.ID[4:])

@@ -85,7 +85,7 @@ func (r *hookRig) target(answer http.HandlerFunc, events ...string) *target {
 	return to
 }
 
-func answering(code int) http.HandlerFunc {
+func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
@@ -159,7 +159,7 @@ func TestNotify(t *testing.T) {
 	eachHooked(t, func(t *testing.T, r *hookRig) {
 		old := r.accept(draft("before@example.org"))
 		time.Sleep(2 * time.Millisecond) // the clock of Redis moves on
-		all, none := r.target(answering(200), "*"), r.target(answering(200))
+		all, none := r.target(status(200), "*"), r.target(status(200))
 		m := r.accept(draft("ada@example.org"))
 		r.followAll(r.Worker)
 		if r.delivery(all, old, 0) != nil || r.delivery(none, m, 0) != nil {
@@ -191,7 +191,7 @@ func TestNotify(t *testing.T) {
 // Ten attempts, each later than the one before, and then no more.
 func TestNotifySchedule(t *testing.T) {
 	eachHooked(t, func(t *testing.T, r *hookRig) {
-		to := r.target(answering(500), "*")
+		to := r.target(status(500), "*")
 		m := r.accept(draft("ada@example.org"))
 		r.followAll(r.Worker)
 		for n, delay := range r.o.Notify.Delays {
@@ -239,7 +239,7 @@ func TestNotifyRetryAfter(t *testing.T) {
 
 func TestNotifyDisables(t *testing.T) {
 	eachHooked(t, func(t *testing.T, r *hookRig) {
-		gone, failing := r.target(answering(410), "*"), r.target(answering(500), "*")
+		gone, failing := r.target(status(410), "*"), r.target(status(500), "*")
 		m, second := r.accept(draft("ada@example.org")), r.accept(draft("bob@example.org"))
 		r.followAll(r.Worker)
 		if d := r.tell(gone, m, 0); d.Status != store.DeliveryFailed || d.Attempts != 1 || d.LastStatus != 410 {
@@ -273,7 +273,7 @@ func TestNotifyDisables(t *testing.T) {
 
 func TestNotifyWithoutEndpointOrEvent(t *testing.T) {
 	eachHooked(t, func(t *testing.T, r *hookRig) {
-		deleted, lost := r.target(answering(200), "*"), r.target(answering(200), "*")
+		deleted, lost := r.target(status(200), "*"), r.target(status(200), "*")
 		m := r.accept(draft("ada@example.org"))
 		r.followAll(r.Worker)
 		d := r.delivery(deleted, m, 0)
@@ -339,7 +339,7 @@ func TestSlowEndpointHoldsNobody(t *testing.T) {
 			case <-q.Context().Done():
 			}
 		}, "*")
-		quick := r.target(answering(200), "*")
+		quick := r.target(status(200), "*")
 		defer close(release)
 		const events = 60
 		for range events {
