@@ -22,12 +22,16 @@ import (
 	"postrider"
 	"postrider/internal/intake"
 	"postrider/internal/store"
+	"postrider/internal/webhook"
 )
 
 // Options are what the door needs. Desk and Store are required.
 type Options struct {
 	Desk  *intake.Desk
 	Store *store.Store
+	// Poster vets the addresses of webhooks and makes their test calls. nil: one that
+	// reaches public addresses only.
+	Poster *webhook.Poster
 	// PublicURL is the address of this installation as its callers see it, without a
 	// trailing slash; links in answers are relative without it.
 	PublicURL string
@@ -47,6 +51,7 @@ type Options struct {
 type door struct {
 	desk      *intake.Desk
 	store     *store.Store
+	poster    *webhook.Poster
 	keys      *keyring
 	publicURL string
 	version   string
@@ -68,8 +73,11 @@ func newEngine(o Options) *gin.Engine {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Poster == nil {
+		o.Poster = webhook.New(webhook.Options{})
+	}
 	d := &door{
-		desk: o.Desk, store: o.Store, publicURL: o.PublicURL, version: o.Version,
+		desk: o.Desk, store: o.Store, poster: o.Poster, publicURL: o.PublicURL, version: o.Version,
 		log: o.Log, now: o.Now, draining: o.Draining, metrics: o.Metrics, fallback: o.Fallback,
 	}
 	if d.draining == nil {
@@ -112,6 +120,13 @@ func (d *door) routes(e *gin.Engine) {
 		get(g, "/messages/:id/attempts", d.handle(scopeReadContent, nil, d.attempts))
 		g.POST("/messages/:id/cancel", d.handle(scopeSend, nil, d.cancel))
 	}
+	g := e.Group("/v1")
+	g.POST("/webhooks", d.handle(scopeWebhooksWrite, nil, d.createWebhook))
+	get(g, "/webhooks", d.handle(scopeWebhooksRead, []string{"limit", "cursor"}, d.listWebhooks))
+	get(g, "/webhooks/:id", d.handle(scopeWebhooksRead, nil, d.getWebhook))
+	g.PATCH("/webhooks/:id", d.handle(scopeWebhooksWrite, nil, d.updateWebhook))
+	g.DELETE("/webhooks/:id", d.handle(scopeWebhooksWrite, nil, d.deleteWebhook))
+	g.POST("/webhooks/:id/test", d.handle(scopeWebhooksWrite, nil, d.testWebhook))
 	get(e, "/v1/openapi.yaml", d.openAPI)
 }
 

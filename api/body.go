@@ -100,17 +100,26 @@ func tooLarge(actual *int64) *problem {
 	}
 }
 
+// readOptionalJSON reads a request whose body may be missing: then it is an empty
+// object. Errors: *problem.
+func readOptionalJSON(r *http.Request) (*document, error) {
+	data, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) == 0 {
+		return &document{root: &node{kind: objectKind}}, nil
+	}
+	if err := requireJSON(r.Header); err != nil {
+		return nil, err
+	}
+	return readDocument(data)
+}
+
 // noBody accepts a request without a body, or with an object that says nothing.
 // Errors: *problem, *intake.Invalid.
 func noBody(r *http.Request) error {
-	data, err := readBody(r)
-	if err != nil || len(data) == 0 {
-		return err
-	}
-	if err := requireJSON(r.Header); err != nil {
-		return err
-	}
-	doc, err := readDocument(data)
+	doc, err := readOptionalJSON(r)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ const cursorVersion = 1
 type cursor struct {
 	Version int    `json:"v"`
 	List    string `json:"l"`
-	Before  string `json:"b,omitempty"` // a message id: go on with older ones
+	Before  string `json:"b,omitempty"` // an id: go on with older ones
 	After   int    `json:"a,omitempty"` // the number of events already seen
 }
 
@@ -42,9 +42,9 @@ func (c cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// cursor reads the place to go on from, or the start of the list without one.
-// Errors: *problem invalid_parameter.
-func (c *call) cursor(list string) (cursor, error) {
+// cursor reads the place to go on from, or the start of the list without one. prefix is
+// that of the list's ids. Errors: *problem invalid_parameter.
+func (c *call) cursor(list, prefix string) (cursor, error) {
 	start := cursor{Version: cursorVersion, List: list}
 	if !c.query.Has("cursor") {
 		return start, nil
@@ -60,7 +60,7 @@ func (c *call) cursor(list string) (cursor, error) {
 	if at.List != list {
 		return start, badParameter("cursor", intake.MutuallyExclusive, "belongs to another list or other filters")
 	}
-	if _, err := email.ParseID(email.MessagePrefix, at.Before); at.Before != "" && err != nil {
+	if _, err := email.ParseID(prefix, at.Before); at.Before != "" && err != nil {
 		return start, badParameter("cursor", intake.InvalidFormat, "is not a cursor of this service")
 	}
 	return at, nil

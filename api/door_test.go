@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +21,9 @@ import (
 	"postrider/internal/intake"
 	"postrider/internal/queue"
 	"postrider/internal/redistest"
+	"postrider/internal/secret"
 	"postrider/internal/store"
+	"postrider/internal/webhook"
 )
 
 // messageLimit is the largest mail in tests.
@@ -99,7 +102,8 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// openHouse starts an installation with keys named full, live, send, read, content and none.
+// openHouse starts an installation with keys named full, live, send, read, content, hooks (read
+// only) and none. Its webhooks may be at 127.0.0.0/8.
 func openHouse(t *testing.T, change ...func(*Options)) *house {
 	t.Helper()
 	return openHouseAt(t, redistest.InProcess(t), change...)
@@ -114,7 +118,7 @@ func openHouseAt(t *testing.T, url string, change ...func(*Options)) *house {
 	rdb := redis.NewClient(address)
 	t.Cleanup(func() { _ = rdb.Close() })
 	h := &house{
-		t: t, rdb: rdb, store: store.New(rdb, store.Options{}), jobs: &jobs{}, logs: &logBuffer{},
+		t: t, rdb: rdb, store: store.New(rdb, store.Options{Sealer: secret.New()}), jobs: &jobs{}, logs: &logBuffer{},
 		contract: newContract(t), keys: make(map[string]string),
 	}
 	h.addKey("full", email.Test, Scopes()...)
@@ -122,13 +126,14 @@ func openHouseAt(t *testing.T, url string, change ...func(*Options)) *house {
 	h.addKey("send", email.Test, scopeSend)
 	h.addKey("read", email.Test, scopeRead)
 	h.addKey("content", email.Test, scopeReadContent)
+	h.addKey("hooks", email.Test, scopeWebhooksRead)
 	h.addKey("none", email.Test)
 	options := Options{
 		Desk: intake.New(intake.Options{
 			Store: h.store, Queue: h.jobs, Domains: verified{}, Marks: marks{}, ReturnPathDomain: "bounce.example",
 			RequireVerified: true, Limits: intake.Limits{MessageBytes: messageLimit},
 		}),
-		Store: h.store, Version: "test", Log: slog.New(slog.NewJSONHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Store: h.store, Poster: webhook.New(webhook.Options{AllowedNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}), Version: "test", Log: slog.New(slog.NewJSONHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
 		c(&options)
@@ -261,12 +266,12 @@ func (h *house) post(path, body string, change ...asker) *answer {
 }
 
 // stall posts the beginning of a body and then nothing.
-func (h *house) stall(path string) *answer {
+func (h *house) stall(method, path string) *answer {
 	h.t.Helper()
 	body, rest := io.Pipe()
 	defer rest.Close()
 	go func() { _, _ = io.WriteString(rest, minimal[:20]) }()
-	return h.do(http.MethodPost, path, body)
+	return h.do(method, path, body)
 }
 
 // minimal is the smallest message.

@@ -29,6 +29,9 @@ const (
 	scopeSend        = "messages:send"
 	scopeRead        = "messages:read"
 	scopeReadContent = "messages:read_content"
+
+	scopeWebhooksRead  = "webhooks:read"
+	scopeWebhooksWrite = "webhooks:write"
 )
 
 // Scopes lists every scope that a key may have.
@@ -38,7 +41,7 @@ func Scopes() []string {
 		"templates:read", "templates:write",
 		"suppressions:read", "suppressions:write",
 		"domains:read", "domains:write",
-		"webhooks:read", "webhooks:write",
+		scopeWebhooksRead, scopeWebhooksWrite,
 		"events:read", "api_keys:write", "stats:read",
 	}
 }

@@ -97,7 +97,7 @@ func TestListRefuses(t *testing.T) {
 func hashIn(t *testing.T, s string) string {
 	t.Helper()
 	c, hash := &call{query: url.Values{"cursor": {s}}}, listHash(email.Test, "messages", "", "")
-	if _, err := c.cursor(hash); err != nil {
+	if _, err := c.cursor(hash, email.MessagePrefix); err != nil {
 		t.Fatal(err)
 	}
 	return hash

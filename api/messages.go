@@ -79,7 +79,7 @@ func (d *door) list(c *call) error {
 		return err
 	}
 	hash := listHash(c.key.World, append([]string{"messages", filter.Recipient, string(filter.Status)}, filter.Tags...)...)
-	at, err := c.cursor(hash)
+	at, err := c.cursor(hash, email.MessagePrefix)
 	if err != nil {
 		return err
 	}

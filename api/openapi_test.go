@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -70,7 +71,7 @@ func TestProblemCodesAreThoseOfTheContract(t *testing.T) {
 // Strict requests, documented operations: what api.md 20 asks of the file.
 func TestContractIsStrict(t *testing.T) {
 	doc := loadContract(t)
-	for _, name := range []string{"SendRequest", "AttachmentInput", "CancelRequest"} {
+	for _, name := range []string{"SendRequest", "AttachmentInput", "CancelRequest", "WebhookRequest", "WebhookPatch", "WebhookTestRequest"} {
 		if extra := doc.Components.Schemas[name].Value.AdditionalProperties.Has; extra == nil || *extra {
 			t.Errorf("%s allows other members", name)
 		}
@@ -87,9 +88,17 @@ func TestContractIsStrict(t *testing.T) {
 // Every example of the contract is sent, and accepted.
 func TestExamplesAreAccepted(t *testing.T) {
 	h := openHouse(t)
-	id := h.send(minimal)
+	end := newEndpoint(t)
 	for path, item := range h.contract.doc.Paths.Map() {
 		for method, op := range item.Operations() {
+			id := ""
+			switch {
+			case !strings.Contains(path, "{id}"):
+			case strings.HasPrefix(path, "/webhooks"):
+				id = h.hook(hookAt(end.URL)).id()
+			default:
+				id = h.send(minimal)
+			}
 			target := basePaths(h.contract.doc, item)[0] + strings.ReplaceAll(path, "{id}", id)
 			for _, p := range slices.Concat(item.Parameters, op.Parameters) {
 				h.sendParameter(method, target, p.Value)
@@ -106,7 +115,7 @@ func TestExamplesAreAccepted(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if a := h.post(target, string(body)); a.status >= 300 {
+				if a := h.do(method, target, bytes.NewReader(body)); a.status >= 300 {
 					t.Errorf("example %s of %s: %d\n%s", name, op.OperationID, a.status, a.raw)
 				}
 			}
@@ -127,21 +136,35 @@ func (h *house) sendParameter(method, target string, p *openapi3.Parameter) {
 			values = append(values, fmt.Sprint(v))
 		}
 	}
-	body := ""
-	if method == http.MethodPost && strings.HasSuffix(target, "/messages") {
+	body := "{}"
+	switch {
+	case method == http.MethodPost && strings.HasSuffix(target, "/messages"):
 		body = minimal
+	case method == http.MethodPost && strings.HasSuffix(target, "/webhooks"):
+		body = minimalHook
 	}
 	var a *answer
 	switch p.In {
 	case openapi3.ParameterInQuery:
 		a = h.do(method, target+"?"+url.Values{p.Name: values}.Encode(), nil)
 	case openapi3.ParameterInHeader:
+		h.forgetKeys() // all operations have the same example
 		a = h.do(method, target, strings.NewReader(body), header(p.Name, values...))
 	default:
 		return // of the path: an id that nobody has
 	}
 	if a.status >= 300 {
 		h.t.Errorf("example of %s for %s %s: %d\n%s", p.Name, method, target, a.status, a.raw)
+	}
+}
+
+// forgetKeys frees every Idempotency-Key that was used.
+func (h *house) forgetKeys() {
+	h.t.Helper()
+	for _, name := range h.rdb.Keys(context.Background(), "*}:i:*").Val() {
+		if strings.Contains(name, ":{s") {
+			h.rdb.Del(context.Background(), name)
+		}
 	}
 }
 
@@ -167,7 +190,7 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	draining := openHouse(t, func(o *Options) { o.Draining = func() bool { return true } })
 	full := openHouse(t)
 	full.rdb.AddHook(oom{})
-	for _, s := range slices.Concat(sendScenes(), readScenes(), cancelScenes(), commonScenes()) {
+	for _, s := range slices.Concat(sendScenes(), readScenes(), cancelScenes(), webhookScenes(), commonScenes()) {
 		where := h
 		switch s.code {
 		case requestTimeout:
@@ -217,7 +240,7 @@ func sendScenes() []scene {
 		strings.Repeat("QUFB", messageLimit/4) + `"}]}`
 	return []scene{
 		{op, "", post(minimal)},
-		{op, requestTimeout, func(h *house) *answer { return h.stall("/v1/messages") }},
+		{op, requestTimeout, func(h *house) *answer { return h.stall(http.MethodPost, "/v1/messages") }},
 		{op, malformedJSON, post(`{"from"`)},
 		{op, duplicateMember, post(`{"to":"a@b.example","to":"c@d.example"}`)},
 		{op, invalidIdempotencyKey, post(minimal, header("Idempotency-Key", `"open`))},
@@ -286,7 +309,7 @@ func cancelScenes() []scene {
 			return h.post("/v1/messages/"+id+"/cancel", "{}")
 		}},
 		{op, malformedJSON, post("{")},
-		{op, requestTimeout, func(h *house) *answer { return h.stall(nobody) }},
+		{op, requestTimeout, func(h *house) *answer { return h.stall(http.MethodPost, nobody) }},
 		{op, duplicateMember, post(`{"a":1,"a":1}`)},
 		{op, invalidIdempotencyKey, post("", header("Idempotency-Key", ""))},
 		{op, invalidParameter, func(h *house) *answer { return h.post(nobody+"?a=1", "") }},
@@ -306,6 +329,9 @@ func commonScenes() []scene {
 		"sendMessage": "POST /v1/messages", "listMessages": "GET /v1/messages", "getMessage": "GET /v1/messages/" + id,
 		"listMessageEvents": "GET /v1/messages/" + id + "/events", "listMessageAttempts": "GET /v1/messages/" + id + "/attempts",
 		"cancelMessage": "POST /v1/messages/" + id + "/cancel",
+		"createWebhook": "POST /v1/webhooks", "listWebhooks": "GET /v1/webhooks", "getWebhook": "GET /v1/webhooks/" + id,
+		"updateWebhook": "PATCH /v1/webhooks/" + id, "deleteWebhook": "DELETE /v1/webhooks/" + id,
+		"testWebhook": "POST /v1/webhooks/" + id + "/test",
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		with := func(change asker) func(*house) *answer {

@@ -29,6 +29,7 @@ const (
 	routeNotFound         code = "route_not_found"
 	methodNotAllowed      code = "method_not_allowed"
 	requestTimeout        code = "request_timeout"
+	idempotencyInProgress code = "idempotency_request_in_progress"
 	messageNotCancelable  code = "message_not_cancelable"
 	contentExpired        code = "content_expired"
 	requestTooLarge       code = "request_too_large"
@@ -65,6 +66,7 @@ func problemKinds() map[code]kindOfProblem {
 		routeNotFound:         {http.StatusNotFound, "Route not found", false},
 		methodNotAllowed:      {http.StatusMethodNotAllowed, "Method not allowed", false},
 		requestTimeout:        {http.StatusRequestTimeout, "Request timeout", true},
+		idempotencyInProgress: {http.StatusConflict, "Request in progress", true},
 		messageNotCancelable:  {http.StatusConflict, "Message cannot be canceled", false},
 		contentExpired:        {http.StatusGone, "Content expired", false},
 		requestTooLarge:       {http.StatusRequestEntityTooLarge, "Request too large", false},

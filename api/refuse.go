@@ -16,8 +16,12 @@ import (
 	"postrider/internal/store"
 )
 
-// retryAfter is how long a caller should wait when the store does not answer.
-const retryAfter = 5 // seconds
+// How many seconds a caller should wait: when the store does not answer, and while
+// another request holds the Idempotency-Key.
+const (
+	retryAfter   = 5
+	retryShortly = 1
+)
 
 // refuse answers an error as a problem document.
 func (d *door) refuse(g *gin.Context, err error) {
@@ -45,6 +49,9 @@ func (d *door) writeProblem(g *gin.Context, p *problem) {
 		h.Set("WWW-Authenticate", "Bearer")
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	if p.code == idempotencyInProgress {
+		h.Set("Retry-After", strconv.Itoa(retryShortly))
 	}
 	g.Abort()
 	writeJSON(g, body.Status, "application/problem+json", body)
@@ -78,6 +85,11 @@ func problemFor(err error) *problem {
 		return &problem{
 			code: idempotencyKeyReused, header: idempotencyHeader,
 			detail: "This Idempotency-Key was used with another request.",
+		}
+	case errors.Is(err, store.ErrInProgress):
+		return &problem{
+			code: idempotencyInProgress, header: idempotencyHeader,
+			detail: "A request with this Idempotency-Key is in progress. Try again in a moment.",
 		}
 	case errors.Is(err, store.ErrNotFound):
 		return &problem{code: notFound, detail: "There is no message with this id.", resource: "message"}

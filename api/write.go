@@ -102,6 +102,11 @@ func writeJSON(g *gin.Context, status int, mediaType string, v any) {
 	if err != nil {
 		panic(err) // cannot be: the views hold nothing that has no JSON form
 	}
+	writeBody(g, status, mediaType, body)
+}
+
+// writeBody sends octets with their length.
+func writeBody(g *gin.Context, status int, mediaType string, body []byte) {
 	h := g.Writer.Header()
 	h.Set("Content-Type", mediaType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))

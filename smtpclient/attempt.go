@@ -96,7 +96,7 @@ func (a *attempt) run(ctx context.Context) {
 // It returns an error if the address could not be brought to MAIL.
 func (a *attempt) try(ctx context.Context, h *Host, addr netip.AddrPort) *Error {
 	if !h.Trusted {
-		if err := a.t.guard.check(addr.Addr()); err != nil {
+		if err := a.t.guard.Check(addr.Addr()); err != nil {
 			a.log.note("%s: %v", h.Name, err)
 			return &Error{Stage: StageConnect, Host: h.Name, Addr: addr, Enhanced: "5.4.4", Err: err}
 		}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"postrider/smtpclient/guard"
 )
 
 // Stage is where in the dialogue something happened.
@@ -74,7 +76,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // The causes that callers tell apart, wrapped in Error.Err.
 var (
 	// ErrDenied: the address guard refused to dial. Permanent, 5.4.4, if every address of the plan was denied.
-	ErrDenied = errors.New("address is not allowed")
+	ErrDenied = guard.ErrDenied
 	// ErrLoop: the server gives our own name as its own. Permanent, 5.4.6, unless another address failed for now.
 	ErrLoop = errors.New("server has our own name: mail loop")
 	// ErrTLSRequired: the policy, or AUTH, demands TLS that was not to be had.

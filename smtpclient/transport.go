@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"postrider/smtpclient/guard"
 )
 
 // errSession is the cause when Send ran out of its own time.
@@ -16,14 +18,14 @@ var errSession = errors.New("session limit reached")
 // does. It is safe for concurrent use; make one and keep it.
 type Transport struct {
 	o     Options
-	guard *guard
+	guard *guard.Guard
 	pool  *pool
 }
 
 // NewTransport makes a Transport. Nothing is dialled before the first Send.
 func NewTransport(o Options) *Transport {
 	o = o.withDefaults()
-	return &Transport{o: o, guard: newGuard(o.AllowedNetworks), pool: newPool(o.MaxIdle)}
+	return &Transport{o: o, guard: guard.New(o.AllowedNetworks), pool: newPool(o.MaxIdle)}
 }
 
 // Send makes one attempt: the addresses of the plan in order until one takes the
@@ -56,7 +58,7 @@ func (a *attempt) dial(ctx context.Context, h *Host, addr netip.AddrPort) (*conn
 	o := &a.t.o
 	d := net.Dialer{}
 	if !h.Trusted {
-		d.Control = a.t.guard.control
+		d.Control = a.t.guard.Control
 	}
 	dial := d.DialContext
 	if o.Dial != nil {

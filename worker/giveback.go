@@ -62,7 +62,7 @@ func (d *delivery) leave() {
 
 // insist tells the store what happened until it listens or ctx ends. The fence
 // keeps a late word harmless.
-func insist(ctx context.Context, do func(context.Context) (*store.Concluded, error)) (*store.Concluded, error) {
+func insist[T any](ctx context.Context, do func(context.Context) (*T, error)) (*T, error) {
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		done, err := do(ctx)
 		if err == nil || errors.Is(err, store.ErrLostFence) {

@@ -32,8 +32,8 @@ func (w *Worker) SweepNow() {
 	}
 }
 
-// Run does what is not a job, until ctx ends: heartbeat, sweeper, forgetting. It
-// returns nil then. End it only after the queue's servers have shut down: without
+// Run does what is not a job, until ctx ends: heartbeat, sweeper, forgetting, and
+// following the events. It returns nil then. End it only after the queue's servers have shut down: without
 // a heartbeat other workers take this one's attempts for dead. Deliveries that
 // still run then are given two more minutes of it.
 func (w *Worker) Run(ctx context.Context) error {
@@ -46,6 +46,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	working.Go(func() { w.every(ctx, w.o.SweepEvery, w.logged("sweep", w.sweep), w.sweepNow) })
 	working.Go(func() { w.every(ctx, w.o.SweepEvery, w.logged("yield", w.yield), nil) })
 	working.Go(func() { w.every(ctx, w.o.ForgetEvery, w.logged("forget", w.forget), nil) })
+	working.Go(func() { w.every(ctx, w.o.SweepEvery, w.logged("sweep deliveries", w.sweepDeliveries), nil) })
+	working.Go(func() { w.follow(ctx) })
 	<-ctx.Done()
 	working.Wait()
 	w.drain(beat)
@@ -134,7 +136,8 @@ func (w *Worker) forgetShard(ctx context.Context, world email.World, shard uint8
 			return err
 		}
 		n, err := w.o.Store.Messages.Forget(ctx, world, shard, w.o.Now(), forgetBatch)
-		if err != nil || n < forgetBatch {
+		posted, postedErr := w.o.Store.Deliveries.Forget(ctx, world, shard, w.o.Now(), forgetBatch)
+		if err := errors.Join(err, postedErr); err != nil || max(n, posted) < forgetBatch {
 			return err
 		}
 	}

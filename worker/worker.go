@@ -5,7 +5,8 @@
 // slot at the provider, compose and sign, send, judge, conclude. The judge is the
 // only place that decides whether a failure is permanent; the schedule the only
 // one that decides when to try again. [Worker.Run] does what is not a job: the
-// heartbeat, the sweeper that finds lost jobs and dead workers, the forgetting.
+// heartbeat, the sweeper that finds lost jobs and dead workers, the forgetting, and
+// the follower, which reads the events and has [Worker.Notify] tell the webhooks.
 //
 // The store is the truth and the queue an alarm clock: a job that comes twice finds
 // the work done, a job that is lost is found by the sweeper. Nothing here changes
@@ -29,6 +30,7 @@ import (
 	"postrider/internal/queue"
 	"postrider/internal/shape"
 	"postrider/internal/store"
+	"postrider/internal/webhook"
 	"postrider/smtpclient"
 )
 
@@ -64,13 +66,16 @@ type Options struct {
 	// hold. Nil: 25.
 	Planning *shape.Shaper
 	Schedule Schedule
-	Metrics  *Metrics // nil: not measured
+	Metrics  *Metrics        // nil: not measured
+	Poster   *webhook.Poster // nil: one that reaches public addresses only
+	Notify   NotifyPace
 	Log      *slog.Logger
 	Now      func() time.Time
 
 	SweepEvery  time.Duration // 15 s
 	BeatEvery   time.Duration // 5 s, the heartbeat lives 4 times as long
 	ForgetEvery time.Duration // 1 min
+	FollowEvery time.Duration // 100 ms: how long an event waits for its follower
 	Patience    time.Duration // 1 s: how long a delivery stands in a provider's line
 	Insist      time.Duration // 1 min: how long a handler waits for a store that is away to take its outcome
 }
@@ -83,6 +88,7 @@ func (o Options) withDefaults() Options {
 		{&o.SweepEvery, 15 * time.Second},
 		{&o.BeatEvery, 5 * time.Second},
 		{&o.ForgetEvery, time.Minute},
+		{&o.FollowEvery, 100 * time.Millisecond},
 		{&o.Patience, time.Second},
 		{&o.Insist, time.Minute},
 	} {
@@ -99,10 +105,13 @@ func (o Options) withDefaults() Options {
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(prometheus.NewRegistry())
 	}
+	if o.Poster == nil {
+		o.Poster = webhook.New(webhook.Options{})
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	o.Schedule = o.Schedule.withDefaults()
+	o.Schedule, o.Notify = o.Schedule.withDefaults(), o.Notify.withDefaults()
 	return o
 }
 
@@ -118,7 +127,8 @@ type Worker struct {
 
 	answering *answering
 	// sweepNow asks the sweeper not to wait for its time.
-	sweepNow chan struct{}
+	sweepNow  chan struct{}
+	endpoints *endpoints
 }
 
 // New makes a Worker. It does nothing before Deliver or Run.
@@ -127,6 +137,7 @@ func New(o Options) *Worker {
 	w := &Worker{
 		o: o, running: newRunning(), orphans: newOrphans(), alarms: newAlarms(),
 		pulse: &pulse{life: beatLives * o.BeatEvery}, answering: newAnswering(), sweepNow: make(chan struct{}, 1),
+		endpoints: newEndpoints(o.Notify, o.Now),
 	}
 	w.over, w.end = context.WithCancel(context.Background())
 	return w

@@ -29,6 +29,7 @@ import (
 	"postrider/internal/shape"
 	"postrider/internal/store"
 	"postrider/internal/track"
+	"postrider/internal/webhook"
 	"postrider/smtpclient"
 	"postrider/smtpclient/dns"
 	"postrider/worker"
@@ -56,6 +57,7 @@ type Options struct {
 // Pace is the delays and minima that tests shorten.
 type Pace struct {
 	Schedule worker.Schedule
+	Notify   worker.NotifyPace
 	Timeouts smtpclient.Timeouts
 	Shape    shape.Options
 	DNS      time.Duration // dns.ClientOptions.FailureTTL
@@ -81,6 +83,8 @@ type App struct {
 	listener net.Listener
 	worker   *worker.Worker // of the worker role, else nil
 	server   *queue.Server  // of the worker role, else nil
+	notices  *queue.Server  // of webhooks; nil as server
+	poster   *webhook.Poster
 	closers  []func() error // last in, first out
 }
 
@@ -98,6 +102,9 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 	if a.options.Log == nil {
 		a.options.Log = slog.New(slog.DiscardHandler)
 	}
+	if err := a.loadSecret(); err != nil {
+		return a, err
+	}
 	if err := a.openStore(ctx); err != nil {
 		return a, err
 	}
@@ -107,7 +114,10 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 	if err := a.admit(ctx); err != nil {
 		return a, err
 	}
-	if err := a.openSecret(ctx); err != nil {
+	if err := CheckSecret(ctx, a.Store, a.options.Secret); err != nil {
+		return a, err
+	}
+	if err := a.openPoster(); err != nil {
 		return a, err
 	}
 	resolver, err := dns.NewClient(dns.ClientOptions{Server: o.Config.DNS, FailureTTL: o.Pace.DNS})
@@ -138,7 +148,7 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, queued.Close)
-	a.Store = store.New(own, store.Options{Log: a.options.Log, InProcess: a.options.InProcess})
+	a.Store = store.New(own, store.Options{Log: a.options.Log, InProcess: a.options.InProcess, Sealer: a.options.Secret})
 	a.Queue = queue.NewClient(queued)
 	a.health = &health{app: a, ping: func(ctx context.Context) error { return own.Ping(ctx).Err() }}
 	a.registry.MustRegister(&backlog{app: a})
@@ -146,21 +156,21 @@ func (a *App) openStore(ctx context.Context) error {
 		a.server = queue.NewServer(queued, queue.ServerOptions{
 			Class: queue.Default, Concurrency: a.options.Config.Concurrency, Log: a.options.Log, DrainTimeout: a.options.Pace.Drain,
 		}, func(ctx context.Context, d queue.Delivery) error { return a.worker.Deliver(ctx, d) })
+		a.openNotices(queued)
 	}
 	return nil
 }
 
-// openSecret refuses a secret other than the one that what is stored was sealed
-// with: its keys could not be read, and reverse-paths would stop verifying.
-func (a *App) openSecret(ctx context.Context) error {
-	if a.options.Secret == nil {
-		s, err := OpenSecret(a.options.Config)
-		if err != nil {
-			return err
-		}
-		a.options.Secret = s
+// loadSecret takes the configuration's secret. The store seals with it, so it comes
+// first; CheckSecret then refuses one other than the one that what is stored was
+// sealed with: its keys could not be read, and reverse-paths would stop verifying.
+func (a *App) loadSecret() error {
+	if a.options.Secret != nil {
+		return nil
 	}
-	return CheckSecret(ctx, a.Store, a.options.Secret)
+	s, err := OpenSecret(a.options.Config)
+	a.options.Secret = s
+	return err
 }
 
 func (a *App) openSandbox() error {
@@ -211,7 +221,7 @@ func (a *App) openWorker(resolver dns.Resolver) error {
 		ID:    "w_" + uuid.NewString()[:13],
 		Store: a.Store, Queue: a.Queue, Router: routes, Signer: a.Domains, Sender: transport,
 		Shaper: shape.New(pace.Shape), Planning: shape.New(shape.Options{Total: c.Concurrency / 4}), Schedule: pace.Schedule, Log: a.options.Log, Metrics: worker.NewMetrics(a.registry),
-		SweepEvery: pace.Sweep, BeatEvery: pace.Beat,
+		Poster: a.poster, Notify: pace.Notify, SweepEvery: pace.Sweep, BeatEvery: pace.Beat,
 	})
 	return nil
 }
@@ -230,7 +240,7 @@ func (a *App) listen() error {
 	if a.options.Config.Has(config.RoleAPI) {
 		a.openDesk()
 		door = api.New(api.Options{
-			Desk: a.Desk, Store: a.Store, PublicURL: a.options.Config.PublicURL,
+			Desk: a.Desk, Store: a.Store, Poster: a.poster, PublicURL: a.options.Config.PublicURL,
 			Version: a.options.Version, Log: a.options.Log,
 			Draining: a.health.draining.Load, Metrics: api.NewMetrics(a.registry),
 		})

@@ -21,10 +21,8 @@ const lastRequests = 20 * time.Second
 // to its final dot then is an unknown outcome; one that was not so far is given back.
 // It ends likewise, with [store.ErrEpoch], when Redis is not the one it was.
 func (a *App) Run(ctx context.Context) error {
-	if a.server != nil {
-		if err := a.server.Start(); err != nil {
-			return fmt.Errorf("start the queue: %w", err)
-		}
+	if err := a.startQueues(); err != nil {
+		return err
 	}
 	web := api.Server(a.options.Config.HTTPAddr, a.handler)
 	// Upkeep outlives ctx: the heartbeat must go on while transactions end.
@@ -59,10 +57,8 @@ func (a *App) drain(ctx context.Context, web *http.Server) error {
 	a.health.draining.Store(true)
 	a.options.Log.Info("draining: no new requests and jobs; a second signal ends at once")
 	told := time.After(a.options.Linger)
-	if a.server != nil {
-		a.server.Stop()
-		a.server.Shutdown()
-	}
+	a.stopQueues()
+	a.shutdownQueues()
 	<-told
 	ctx, cancel := context.WithTimeout(ctx, lastRequests)
 	defer cancel()

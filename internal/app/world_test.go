@@ -86,6 +86,7 @@ func quick() app.Pace {
 		Timeouts: smtpclient.Timeouts{Connect: 5 * time.Second},
 		Shape:    shape.Options{Pause: 10 * time.Millisecond},
 		Sweep:    time.Second,
+		Notify:   worker.NotifyPace{Delays: []time.Duration{10 * time.Millisecond}, Pause: 10 * time.Millisecond, Step: time.Millisecond},
 	}
 }
 
@@ -95,7 +96,7 @@ func startService(t *testing.T, redisURL string, inProcess bool, net *internet) 
 		Config: config.Config{
 			RedisURL: redisURL, HTTPAddr: "127.0.0.1:0", Hostname: "mail.acme.test",
 			ReturnPathDomain: "bounces.acme.test", DNS: net.dns.Addr(), MXPort: net.port,
-			AllowedMXNetworks: []string{"127.0.0.0/8"}, AllowReservedDomains: true,
+			AllowedMXNetworks: []string{"127.0.0.0/8"}, WebhookAllowedNetworks: []string{"127.0.0.0/8"}, AllowReservedDomains: true,
 			RequireVerifiedDomains: true, Concurrency: 128, Envelope: "domain",
 		},
 		Secret: secret.New(), Pace: quick(), InProcess: inProcess,

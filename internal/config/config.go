@@ -49,7 +49,8 @@ type Config struct {
 	DNS    string   `name:"dns" env:"POSTRIDER_DNS" placeholder:"HOST:PORT" help:"DNS resolver to ask. Default: the system's."`
 	MXPort uint16   `name:"mx-port" env:"POSTRIDER_MX_PORT" default:"25" placeholder:"PORT" help:"Port of MX hosts. Default 25."`
 
-	AllowedMXNetworks []string `name:"allowed-mx-networks" env:"POSTRIDER_ALLOWED_MX_NETWORKS" placeholder:"CIDR,..." help:"Loopback and private networks in which MX hosts may be; all others of that kind are refused."`
+	AllowedMXNetworks      []string `name:"allowed-mx-networks" env:"POSTRIDER_ALLOWED_MX_NETWORKS" placeholder:"CIDR,..." help:"Loopback and private networks in which MX hosts may be; all others of that kind are refused."`
+	WebhookAllowedNetworks []string `name:"webhook-allowed-networks" env:"POSTRIDER_WEBHOOK_ALLOWED_NETWORKS" placeholder:"CIDR,..." help:"Loopback and private networks that webhooks may reach, also without TLS; all others of that kind are refused."`
 
 	RetrySchedule []time.Duration `name:"retry-schedule" env:"POSTRIDER_RETRY_SCHEDULE" default:"1m,5m,15m,30m,1h,2h,4h" placeholder:"1m,5m,..." help:"Delays between attempts; the last repeats. Default 1m,5m,15m,30m,1h,2h,4h."`
 	Concurrency   int             `name:"concurrency" env:"POSTRIDER_CONCURRENCY" default:"256" placeholder:"N" help:"Deliveries at once in this process. Default 256."`

@@ -102,6 +102,7 @@ func TestBadValues(t *testing.T) {
 		{name: "Redis URL", args: []string{"--redis-url", "localhost:6379"}, want: "--redis-url (POSTRIDER_REDIS_URL)"},
 		{name: "secret key", args: []string{"--secret-key", "c2hvcnQ="}, want: "base64 of 32 bytes"},
 		{name: "network", args: []string{"--allowed-mx-networks", "10.0.0.0/33"}, want: "no network"},
+		{name: "webhook network", args: []string{"--webhook-allowed-networks", "10.0.0.0/33"}, want: "POSTRIDER_WEBHOOK_ALLOWED_NETWORKS"},
 		{name: "route", args: []string{"--routes", "acme.com"}, want: "domain=url"},
 		{name: "schedule", args: []string{"--retry-schedule", "0s"}, want: "above zero"},
 		{name: "concurrency", args: []string{"--concurrency", "0"}, want: "1 to 10000"},

@@ -16,6 +16,9 @@ const (
 	KeyPrefix     = "key"
 	DomainPrefix  = "dom"
 	RequestPrefix = "req"
+
+	WebhookPrefix  = "wh"
+	DeliveryPrefix = "dlv"
 )
 
 // idLength is the number of base32 characters of 16 bytes.

@@ -41,7 +41,7 @@ func (c *Client) Jobs(ctx context.Context, class string, visit func(Job) error) 
 				return fmt.Errorf("list jobs of %s: %w", class, err)
 			}
 			for _, t := range tasks {
-				d, err := decode(t.Payload)
+				d, err := decode[Delivery](t.Payload)
 				if err := visit(Job{ID: t.ID, State: state, Delivery: d, Err: err}); err != nil {
 					return err
 				}

@@ -34,12 +34,22 @@ import (
 	"postrider/internal/email"
 )
 
-// The classes: each is a queue of deliveries with its own Server.
+// The classes: each is a queue with its own Server. Notify is for webhooks, the
+// others are for mail.
 const (
 	Critical = "critical"
 	Default  = "default"
 	Bulk     = "bulk"
+	Notify   = "notify"
 )
+
+// Kind is one kind of job: Delivery or Notification.
+type Kind interface {
+	taskType() string
+	// taskID is the same for the same wish, so that asking twice is asking once.
+	taskID() string
+	valid() bool
+}
 
 // Delivery is the job that wakes one envelope. It carries ids only.
 type Delivery struct {
@@ -49,12 +59,34 @@ type Delivery struct {
 	Generation int         `json:"g"`
 }
 
-// taskID is the same for the same wish, so that asking twice is asking once.
+func (d Delivery) taskType() string { return "deliver" }
+
 func (d Delivery) taskID() string {
 	return d.Message + ":" + strconv.Itoa(d.Envelope) + ":" + strconv.Itoa(d.Generation)
 }
 
-const taskType = "deliver"
+func (d Delivery) valid() bool {
+	_, err := email.ParseID(email.MessagePrefix, d.Message)
+	return err == nil && known(d.World) && d.Envelope >= 0 && d.Generation >= 0
+}
+
+// Notification is the job that wakes one delivery of an event to an endpoint.
+type Notification struct {
+	World      email.World `json:"w"`
+	Delivery   string      `json:"d"`
+	Generation int         `json:"g"`
+}
+
+func (n Notification) taskType() string { return "notify" }
+
+func (n Notification) taskID() string { return n.Delivery + ":" + strconv.Itoa(n.Generation) }
+
+func (n Notification) valid() bool {
+	_, err := email.ParseID(email.DeliveryPrefix, n.Delivery)
+	return err == nil && known(n.World) && n.Generation >= 0
+}
+
+func known(w email.World) bool { return w == email.Live || w == email.Test }
 
 // jobTimeout is longer than any SMTP session is let run.
 const jobTimeout = time.Hour
@@ -73,19 +105,28 @@ func NewClient(rdb redis.UniversalClient) *Client {
 // Add puts a job into a class's queue for time at, rounded up to seconds if it is
 // to come. A job that is there already stays as it is, which is no error.
 func (c *Client) Add(ctx context.Context, class string, d Delivery, at time.Time) error {
-	payload, err := json.Marshal(d)
+	return c.add(ctx, class, d, at)
+}
+
+// AddNotification is Add for a notification; its class is Notify.
+func (c *Client) AddNotification(ctx context.Context, n Notification, at time.Time) error {
+	return c.add(ctx, Notify, n, at)
+}
+
+func (c *Client) add(ctx context.Context, class string, job Kind, at time.Time) error {
+	payload, err := json.Marshal(job)
 	if err != nil {
-		return fmt.Errorf("add job %s: %w", d.taskID(), err)
+		return fmt.Errorf("add job %s: %w", job.taskID(), err)
 	}
 	options := []asynq.Option{
-		asynq.Queue(class), asynq.TaskID(d.taskID()), asynq.MaxRetry(math.MaxInt32), asynq.Timeout(jobTimeout),
+		asynq.Queue(class), asynq.TaskID(job.taskID()), asynq.MaxRetry(math.MaxInt32), asynq.Timeout(jobTimeout),
 	}
 	if at.After(time.Now()) {
 		options = append(options, asynq.ProcessAt(roundUp(at)))
 	}
-	_, err = c.tasks.EnqueueContext(ctx, asynq.NewTask(taskType, payload), options...)
+	_, err = c.tasks.EnqueueContext(ctx, asynq.NewTask(job.taskType(), payload), options...)
 	if err != nil && !errors.Is(err, asynq.ErrTaskIDConflict) {
-		return fmt.Errorf("add job %s: %w", d.taskID(), err)
+		return fmt.Errorf("add job %s: %w", job.taskID(), err)
 	}
 	return nil
 }
@@ -112,15 +153,24 @@ const (
 
 // State asks after a job.
 func (c *Client) State(ctx context.Context, class string, d Delivery) (State, error) {
+	return c.state(ctx, class, d)
+}
+
+// NotificationState asks after the job of a notification.
+func (c *Client) NotificationState(ctx context.Context, n Notification) (State, error) {
+	return c.state(ctx, Notify, n)
+}
+
+func (c *Client) state(ctx context.Context, class string, job Kind) (State, error) {
 	if err := ctx.Err(); err != nil { // the inspector takes no context
-		return "", fmt.Errorf("look for job %s: %w", d.taskID(), err)
+		return "", fmt.Errorf("look for job %s: %w", job.taskID(), err)
 	}
-	info, err := c.inspector.GetTaskInfo(class, d.taskID())
+	info, err := c.inspector.GetTaskInfo(class, job.taskID())
 	if errors.Is(err, asynq.ErrQueueNotFound) || errors.Is(err, asynq.ErrTaskNotFound) {
 		return Absent, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("look for job %s: %w", d.taskID(), err)
+		return "", fmt.Errorf("look for job %s: %w", job.taskID(), err)
 	}
 	switch info.State {
 	case asynq.TaskStatePending:

@@ -220,7 +220,7 @@ func TestUnreadableJobIsArchived(t *testing.T) {
 		}
 		defer s.Shutdown()
 		d := job(0)
-		task := asynq.NewTask(taskType, []byte("secret"))
+		task := asynq.NewTask(d.taskType(), []byte("secret"))
 		if _, err := c.tasks.EnqueueContext(t.Context(), task, asynq.Queue(Default), asynq.TaskID(d.taskID())); err != nil {
 			t.Fatal(err)
 		}
@@ -301,13 +301,13 @@ func TestShutdownEndsAHandlersContext(t *testing.T) {
 // asynq ends the context of a job whose lease it could not renew. The handler goes
 // on, and is waited for like the others.
 func TestAHandlerOutlivesItsLease(t *testing.T) {
-	s := NewServer(connect(t, redistest.InProcess(t)), ServerOptions{Class: Default, Concurrency: 1, DrainTimeout: time.Minute}, nil)
 	running, goOn, result := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	s.handler = func(ctx context.Context, _ Delivery) error {
+	o := ServerOptions{Class: Default, Concurrency: 1, DrainTimeout: time.Minute}
+	s := NewServer(connect(t, redistest.InProcess(t)), o, func(ctx context.Context, _ Delivery) error {
 		close(running)
 		<-goOn
 		return ctx.Err()
-	}
+	})
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestAHandlerOutlivesItsLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	leased, lose := context.WithCancel(t.Context())
-	go func() { result <- s.process(leased, asynq.NewTask(taskType, payload)) }()
+	go func() { result <- s.process(leased, asynq.NewTask("deliver", payload)) }()
 	<-running
 	lose()
 	stopped := make(chan struct{})
@@ -340,8 +340,14 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"w":"live","m":"msg_06h0jqec49zeqepd0scjz25a00","e":0,"g":1}`))
 	f.Add([]byte(`{"w":"live","m":"msg_1"}`))
 	f.Add([]byte("null"))
+	f.Add([]byte(`{"w":"test","d":"dlv_06h0jqec49zeqepd0scjz25a00","g":1}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		d, err := decode(payload)
+		if n, err := decode[Notification](payload); err == nil {
+			if _, err := email.ParseID(email.DeliveryPrefix, n.Delivery); err != nil || n.Generation < 0 {
+				t.Errorf("decode(%q) = %+v, no job of ours", payload, n)
+			}
+		}
+		d, err := decode[Delivery](payload)
 		if err != nil {
 			return
 		}

@@ -12,8 +12,6 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
-
-	"postrider/internal/email"
 )
 
 // ServerOptions says which queue a Server serves, and how.
@@ -29,12 +27,12 @@ type ServerOptions struct {
 // within seconds, for ever. It must return soon after its context ended, which
 // happens at the end of a shutdown and at no other time: a job whose lease asynq
 // lost runs on here while it is given out again, perhaps to another process.
-type Handler func(ctx context.Context, d Delivery) error
+type Handler[J Kind] func(ctx context.Context, job J) error
 
 // Server runs the jobs of one class.
 type Server struct {
 	asynq   *asynq.Server
-	handler Handler
+	handle  func(ctx context.Context, payload []byte) error
 	drain   time.Duration
 	log     *slog.Logger
 	running sync.WaitGroup
@@ -54,7 +52,7 @@ const (
 // NewServer returns a server on rdb, which stays the caller's to close. A class
 // should have a Redis client apart from the store's, so that a stall of ours
 // never costs asynq its leases.
-func NewServer(rdb redis.UniversalClient, o ServerOptions, h Handler) *Server {
+func NewServer[J Kind](rdb redis.UniversalClient, o ServerOptions, h Handler[J]) *Server {
 	if o.CheckInterval <= 0 {
 		o.CheckInterval = defaultCheckInterval
 	}
@@ -76,7 +74,14 @@ func NewServer(rdb redis.UniversalClient, o ServerOptions, h Handler) *Server {
 		Logger:                   logger{log},
 		LogLevel:                 asynq.WarnLevel,
 	}
-	s := &Server{asynq: asynq.NewServerFromRedisClient(rdb, config), handler: h, drain: o.DrainTimeout, log: log}
+	handle := func(ctx context.Context, payload []byte) error {
+		job, err := decode[J](payload)
+		if err != nil {
+			return err
+		}
+		return h(ctx, job)
+	}
+	s := &Server{asynq: asynq.NewServerFromRedisClient(rdb, config), handle: handle, drain: o.DrainTimeout, log: log}
 	s.ended, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -128,33 +133,32 @@ func (s *Server) idle(within time.Duration) bool {
 func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	s.running.Add(1)
 	defer s.running.Done()
-	d, err := decode(t.Payload())
-	if err != nil {
-		// Nobody can run it: asynq's archive is where it can be looked at.
-		id, _ := asynq.GetTaskID(ctx)
-		s.log.Error("job cannot be read", "id", id, "error", err)
-		return fmt.Errorf("read job: %w: %w", err, asynq.SkipRetry)
-	}
 	// Without asynq's end: a lease lost in an outage of Redis must not break off a
 	// transaction, whose outcome could not be had again.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(s.ended, cancel)()
-	return s.handler(ctx, d)
+	err := s.handle(ctx, t.Payload())
+	if errors.Is(err, errNotAJob) {
+		// Nobody can run it: asynq's archive is where it can be looked at.
+		id, _ := asynq.GetTaskID(ctx)
+		s.log.Error("job cannot be read", "id", id, "error", err)
+		return fmt.Errorf("read job: %w: %w", err, asynq.SkipRetry)
+	}
+	return err
 }
 
 var errNotAJob = errors.New("not a job of ours")
 
-func decode(payload []byte) (Delivery, error) {
-	var d Delivery
-	if err := json.Unmarshal(payload, &d); err != nil {
-		return Delivery{}, fmt.Errorf("%w: %w", errNotAJob, err)
+func decode[J Kind](payload []byte) (J, error) {
+	var job J
+	if err := json.Unmarshal(payload, &job); err != nil {
+		return job, fmt.Errorf("%w: %w", errNotAJob, err)
 	}
-	_, err := email.ParseID(email.MessagePrefix, d.Message)
-	if err != nil || (d.World != email.Live && d.World != email.Test) || d.Envelope < 0 || d.Generation < 0 {
-		return Delivery{}, errNotAJob
+	if !job.valid() {
+		return job, errNotAJob
 	}
-	return d, nil
+	return job, nil
 }
 
 // retryDelay is 1 to 5 s: a retry repairs a crash or a stall of Redis, and is

@@ -114,11 +114,11 @@ func (m *Messages) Replay(ctx context.Context, w email.World, key string, finger
 
 func (m *Messages) replay(ctx context.Context, w email.World, value string, fingerprint [32]byte) (*email.Message, error) {
 	print, id, ok := strings.Cut(value, " ")
+	if ok && print != base64.RawURLEncoding.EncodeToString(fingerprint[:]) {
+		return nil, ErrIdempotencyReused
+	}
 	if !ok || !isShort(id) {
 		return nil, fmt.Errorf("replay: %w: an idempotency entry", ErrBroken)
-	}
-	if print != base64.RawURLEncoding.EncodeToString(fingerprint[:]) {
-		return nil, ErrIdempotencyReused
 	}
 	msg, err := m.Get(ctx, w, long(id))
 	if err != nil {

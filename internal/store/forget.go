@@ -73,11 +73,19 @@ return 1
 
 // Forget removes at most limit finished messages of a shard (or just their
 // content, or their stub) whose retention is over, and the event stream's entries
-// older than MetadataRetention; returns how many messages it touched. One that
-// cannot be read is set aside and named in the error (ErrBroken).
+// older than MetadataRetention; returns how many messages it touched. What was not
+// yet followed is not forgotten. One that cannot be read is set aside and named in
+// the error (ErrBroken).
 func (m *Messages) Forget(ctx context.Context, w email.World, shard uint8, now time.Time, limit int) (int, error) {
 	keys := keysOf(w, shard)
+	ahead, err := unfollowed(ctx, m.rdb, keys)
+	if err != nil {
+		return 0, fmt.Errorf("read how far shard %d was followed: %w", shard, err)
+	}
 	oldest := strconv.FormatInt(toMS(now.Add(-m.options.MetadataRetention)), 10)
+	if ahead != "" && ahead.ms() <= toMS(now.Add(-m.options.MetadataRetention)) {
+		oldest = string(ahead)
+	}
 	if err := m.rdb.XTrimMinID(ctx, keys.stream(), oldest).Err(); err != nil {
 		return 0, fmt.Errorf("trim the events of shard %d: %w", shard, err)
 	}
@@ -87,10 +95,11 @@ func (m *Messages) Forget(ctx context.Context, w email.World, shard uint8, now t
 	if err != nil {
 		return 0, fmt.Errorf("read the purge set of shard %d: %w", shard, err)
 	}
+	choose := chooser(func(msg *email.Message) (stage, error) { return m.stageOf(msg, now) }).followed(ahead, now)
 	touched := 0
 	var broken []error
 	for _, id := range ids {
-		ok, err := m.forget(ctx, w, keys, id, func(msg *email.Message) (stage, error) { return m.stageOf(msg, now) })
+		ok, err := m.forget(ctx, w, keys, id, choose)
 		switch {
 		case errors.Is(err, ErrBroken):
 			broken = append(broken, fmt.Errorf("set aside %s: %w", long(id), err))
@@ -112,9 +121,27 @@ type stage struct {
 	stub []byte
 }
 
+// clocksApart is more than the clocks of Redis and of a worker may differ.
+const clocksApart = time.Minute
+
+// chooser says what of a message goes now.
+type chooser func(*email.Message) (stage, error)
+
+// followed keeps a record for another hour while its last events may not have been
+// followed. ahead is the first event of the shard that was not, empty if all were.
+func (choose chooser) followed(ahead Position, now time.Time) chooser {
+	return func(msg *email.Message) (stage, error) {
+		what, err := choose(msg)
+		if err == nil && what.name == "record" && ahead != "" && toMS(msg.CompletedAt.Add(clocksApart)) >= ahead.ms() {
+			what = stage{name: "none", next: now.Add(time.Hour)}
+		}
+		return what, err
+	}
+}
+
 // forget runs the stage that choose names for a message; one whose record is gone
 // leaves its stub behind.
-func (m *Messages) forget(ctx context.Context, w email.World, keys shardKeys, id string, choose func(*email.Message) (stage, error)) (bool, error) {
+func (m *Messages) forget(ctx context.Context, w email.World, keys shardKeys, id string, choose chooser) (bool, error) {
 	fields, err := m.rdb.HGetAll(ctx, keys.record(id)).Result()
 	if err != nil {
 		return false, err

@@ -49,10 +49,26 @@ import (
 //	               SHA-256 of the address in lower case. Readers check the record
 //	i:<hash>    string with TTL IdempotencyWindow, an Idempotency-Key: 22
 //	            characters of base64url of its SHA-256 ->
-//	            "<fingerprint, 43 characters of base64url> <id>"
+//	            "<fingerprint, 43 characters of base64url> <id>". Of a request that
+//	            is no send: the fingerprint and " ?<nonce>" while it runs (TTL one
+//	            minute), then " =<answer>", sealed octets of the API
+//
+//	follow      string, the event stream's last entry that was followed: its id
+//	w:<dlv>     hash, a delivery of an event to an endpoint; <dlv> is 26 characters
+//	              d    JSON, type storedDelivery in deliveries.go
+//	              a<n> the attempt n, from 1: zstd of JSON, type storedPost
+//	w:due       sorted set, when to look at a delivery that is pending: member
+//	            <dlv>, score time
+//	w:purge     sorted set of finished deliveries, when to forget them
+//	w:p:<wh>    sorted set of an endpoint's pending deliveries, score 0
+//	w:f:<wh>    the same of its finished ones
+//	w:h:<wh>    hash with TTL MetadataRetention after the last attempt, how the
+//	            endpoint answered in this shard: s last success, f last failure, b
+//	            first failure since, n failures since
 //
 // # Of one world, in no shard
 //
+//	<world>:{hooks}:w     hash, wh_ id -> JSON of an endpoint: type storedWebhook
 //	<world>:{keys}:h:<hex SHA-256 of the secret>  string, an API key: JSON, type storedKey
 //	<world>:{keys}:i:<key id>                     string, the hash above
 //	<world>:{keys}:ids                            set of the ids of all API keys
@@ -72,18 +88,25 @@ func keysOf(w email.World, shard uint8) shardKeys {
 	return shardKeys{prefix: string(w) + ":{s" + strconv.Itoa(int(shard)) + "}:"}
 }
 
-func (k shardKeys) record(id string) string   { return k.prefix + "m:" + id }
-func (k shardKeys) body(id string) string     { return k.prefix + "b:" + id }
-func (k shardKeys) events(id string) string   { return k.prefix + "e:" + id }
-func (k shardKeys) attempts(id string) string { return k.prefix + "a:" + id }
-func (k shardKeys) stub(id string) string     { return k.prefix + "v:" + id }
-func (k shardKeys) stream() string            { return k.prefix + "events" }
-func (k shardKeys) due() string               { return k.prefix + "due" }
-func (k shardKeys) purge() string             { return k.prefix + "purge" }
-func (k shardKeys) broken() string            { return k.prefix + "broken" }
-func (k shardKeys) all() string               { return k.prefix + "ix:a" }
-func (k shardKeys) statusStem() string        { return k.prefix + "ix:s:" }
-func (k shardKeys) tag(tag string) string     { return k.prefix + "ix:t:" + tag }
+func (k shardKeys) record(id string) string     { return k.prefix + "m:" + id }
+func (k shardKeys) body(id string) string       { return k.prefix + "b:" + id }
+func (k shardKeys) events(id string) string     { return k.prefix + "e:" + id }
+func (k shardKeys) attempts(id string) string   { return k.prefix + "a:" + id }
+func (k shardKeys) stub(id string) string       { return k.prefix + "v:" + id }
+func (k shardKeys) stream() string              { return k.prefix + "events" }
+func (k shardKeys) due() string                 { return k.prefix + "due" }
+func (k shardKeys) purge() string               { return k.prefix + "purge" }
+func (k shardKeys) broken() string              { return k.prefix + "broken" }
+func (k shardKeys) cursor() string              { return k.prefix + "follow" }
+func (k shardKeys) delivery(id string) string   { return k.prefix + "w:" + id }
+func (k shardKeys) deliveryDue() string         { return k.prefix + "w:due" }
+func (k shardKeys) deliveryPurge() string       { return k.prefix + "w:purge" }
+func (k shardKeys) pending(hook string) string  { return k.prefix + "w:p:" + hook }
+func (k shardKeys) finished(hook string) string { return k.prefix + "w:f:" + hook }
+func (k shardKeys) health(hook string) string   { return k.prefix + "w:h:" + hook }
+func (k shardKeys) all() string                 { return k.prefix + "ix:a" }
+func (k shardKeys) statusStem() string          { return k.prefix + "ix:s:" }
+func (k shardKeys) tag(tag string) string       { return k.prefix + "ix:t:" + tag }
 
 func (k shardKeys) status(s email.Status) string { return k.statusStem() + string(s) }
 
@@ -132,6 +155,14 @@ func parseDueMember(member string) (id string, envelope int, err error) {
 func short(messageID string) string { return strings.TrimPrefix(messageID, email.MessagePrefix+"_") }
 func long(id string) string         { return email.MessagePrefix + "_" + id }
 
+// A delivery id without and with its prefix.
+func bare(id string) string {
+	_, rest, _ := strings.Cut(id, "_")
+	return rest
+}
+
+func deliveryID(name string) string { return email.DeliveryPrefix + "_" + name }
+
 func isShort(id string) bool {
 	_, err := email.ParseID(email.MessagePrefix, long(id))
 	return err == nil
@@ -151,6 +182,8 @@ func (m *Messages) locate(w email.World, messageID string) (k shardKeys, id stri
 func apiKeyByHash(w email.World, hash [32]byte) string {
 	return string(w) + ":{keys}:h:" + hex.EncodeToString(hash[:])
 }
+
+func webhooksKey(w email.World) string { return string(w) + ":{hooks}:w" }
 
 func apiKeyByID(w email.World, id string) string { return string(w) + ":{keys}:i:" + id }
 

@@ -1,6 +1,6 @@
 // Package store is all state of Postrider in Redis, one field per aggregate:
 // messages with their recipients, events and attempts, API keys, sending domains,
-// leases. It is the truth; the queue is an alarm clock that may be lost.
+// webhooks and what is sent to them, leases. It is the truth; the queue is an alarm clock that may be lost.
 //
 // It decides nothing about delivery and never talks to asynq. Every change of a
 // message is one Lua script on the keys of one shard, guarded by the envelope's
@@ -62,6 +62,9 @@ type Options struct {
 	// InProcess says that Redis is inside this process, as in dev: there is
 	// nothing to inspect, and nothing survives.
 	InProcess bool
+	// Sealer encrypts the secrets of webhooks and kept answers; without one neither
+	// can be used.
+	Sealer Sealer
 }
 
 func (o Options) withDefaults() Options {
@@ -92,11 +95,14 @@ type Store struct {
 	Messages *Messages
 	Keys     *Keys    // API keys
 	Domains  *Domains // sending domains
+	Answers  *Answers // Idempotency-Keys of requests that are no sends
 	Leases   *Leases  // leases, heartbeats, the check value of the installation's secret
 
-	rdb     redis.UniversalClient
-	options Options
-	room    *room
+	rdb        redis.UniversalClient
+	options    Options
+	room       *room
+	Webhooks   *Webhooks   // endpoints
+	Deliveries *Deliveries // what is sent to them
 }
 
 // New returns a store on rdb, whose retries of lost replies may stay on, and
@@ -105,12 +111,19 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 	o = o.withDefaults()
 	rdb.AddHook(typed{})
 	room := &room{}
+	messages := &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker(), room: room}
 	return &Store{
 		rdb: rdb, options: o, room: room,
-		Messages: &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker(), room: room},
+		Messages: messages,
 		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript), revoke: redis.NewScript(revokeKeyScript)},
 		Domains:  &Domains{rdb: rdb, swap: redis.NewScript(swapDomainScript)},
-		Leases:   newLeases(rdb),
+		Answers: &Answers{
+			rdb: rdb, messages: messages, sealer: o.Sealer, hold: redis.NewScript(holdKeyScript), keep: redis.NewScript(keepAnswerScript),
+		},
+		Leases: newLeases(rdb),
+
+		Webhooks:   &Webhooks{rdb: rdb, shards: o.Shards, sealer: o.Sealer, swap: redis.NewScript(swapWebhookScript)},
+		Deliveries: newDeliveries(rdb, o, messages.packer),
 	}
 }
 

@@ -146,6 +146,7 @@ func TestForget(t *testing.T) {
 			}
 		}
 		waiting := f.accept(t, draft(f.Messages, "bob@example.net"))
+		f.followAll(t)
 		before := f.allKeys(t)
 		s := draft(f.Messages, "ada@example.org", "cy@example.com")
 		s.Message.Tags = []string{"a", "b"}
@@ -154,6 +155,7 @@ func TestForget(t *testing.T) {
 			f.conclude(t, f.begin(t, msg, envelope, start()), start(),
 				email.Outcome{Recipient: envelope, Status: email.Delivered, Reply: &email.Reply{Code: 250, At: start()}})
 		}
+		f.followAll(t)
 
 		forget(start().Add(7*day-time.Second), 0)
 		forget(start().Add(7*day), 1)
@@ -194,6 +196,7 @@ func TestForgetLimitAndOrder(t *testing.T) {
 			msg := f.accept(t, draft(f.Messages, fmt.Sprintf("u%d@example.org", i)))
 			f.conclude(t, f.begin(t, msg, 0, start()), start(), email.Outcome{Status: email.Bounced})
 		}
+		f.followAll(t)
 		for _, want := range []int{2, 1, 0} {
 			n, err := f.Messages.Forget(t.Context(), email.Live, 0, start().Add(time.Minute), 2)
 			if err != nil || n != want {
@@ -206,7 +209,36 @@ func TestForgetLimitAndOrder(t *testing.T) {
 		if err != nil || n != 0 || f.rdb.XLen(t.Context(), keys.stream()).Val() != 0 {
 			t.Errorf("Forget = %d, %v; the stream has %d entries", n, err, f.rdb.XLen(t.Context(), keys.stream()).Val())
 		}
-		equal(t, "keys", f.allKeys(t), []string{keys.stream()})
+		equal(t, "keys", f.allKeys(t), []string{keys.stream(), keys.cursor()})
+	})
+}
+
+// What nobody followed yet is not forgotten, however old it is.
+func TestForgetWaitsForTheFollower(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		const day = 24 * time.Hour
+		now := time.Now()
+		msg := f.accept(t, draft(f.Messages, "ada@example.org"))
+		f.conclude(t, f.begin(t, msg, 0, now), now, email.Outcome{Status: email.Delivered})
+		forget := func(at time.Time) {
+			t.Helper()
+			if _, err := f.Messages.Forget(t.Context(), email.Live, 0, at, 10); err != nil {
+				t.Fatal(err)
+			}
+		}
+		forget(now.Add(40 * day))
+		f.get(t, msg)
+		if n := len(f.history(t, msg)); n != 2 {
+			t.Errorf("%d events are left, want 2", n)
+		}
+		f.followAll(t)
+		forget(now.Add(41 * day))
+		if _, err := f.Messages.Get(t.Context(), email.Live, msg.ID); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Get = %v, want ErrNotFound: all was followed", err)
+		}
+		if n := f.rdb.XLen(t.Context(), keysOf(email.Live, 0).stream()).Val(); n != 0 {
+			t.Errorf("the stream has %d entries left", n)
+		}
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -38,9 +39,14 @@ func (m *Messages) Yield(ctx context.Context, w email.World, shard uint8, what H
 	if err != nil {
 		return 0, fmt.Errorf("find %s that can go: %w", what, err)
 	}
+	ahead, err := unfollowed(ctx, m.rdb, keys)
+	if err != nil {
+		return 0, fmt.Errorf("read how far shard %d was followed: %w", shard, err)
+	}
+	choose := chooser(func(msg *email.Message) (stage, error) { return m.early(msg, what) }).followed(ahead, time.Now())
 	gone := 0
 	for _, id := range ids {
-		ok, err := m.forget(ctx, w, keys, id, func(msg *email.Message) (stage, error) { return m.early(msg, what) })
+		ok, err := m.forget(ctx, w, keys, id, choose)
 		if errors.Is(err, ErrBroken) {
 			continue // Forget sets it aside when its time has come
 		}

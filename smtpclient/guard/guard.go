@@ -1,20 +1,35 @@
-package smtpclient
+// Package guard decides which addresses may be dialled when somebody else chose
+// them: the owner of a domain by its MX, the owner of a webhook by its URL. Without
+// it anybody could make us talk to our own network.
+//
+// It resolves no names: its Control looks at the address that is really dialled, so
+// that a name which changes its mind between two lookups gains nothing. It is part of
+// smtpclient, which needs it and imports nothing of Postrider.
+//
+//	g := guard.New(allowed)
+//	dialer := net.Dialer{Control: g.Control}
+package guard
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"syscall"
 )
 
-// guard decides which addresses may be dialled. A domain's owner chooses what its
-// MX points to, so without it anybody could make us talk to our own network.
-type guard struct{ denied, allowed []netip.Prefix }
+// ErrDenied: the address is not to be dialled.
+var ErrDenied = errors.New("address is not allowed")
 
-func newGuard(allowed []netip.Prefix) *guard {
-	return &guard{denied: specialNetworks(), allowed: allowed}
+// Guard refuses loopback, private and other special networks, unless they are
+// allowed. It is safe for concurrent use.
+type Guard struct{ denied, allowed []netip.Prefix }
+
+// New makes a guard that lets these networks pass.
+func New(allowed []netip.Prefix) *Guard {
+	return &Guard{denied: specialNetworks(), allowed: allowed}
 }
 
-// specialNetworks lists what no public mail server can have as its address
+// specialNetworks lists what no public server can have as its address
 // (IANA special-purpose registries, RFC 6890).
 func specialNetworks() []netip.Prefix {
 	var list []netip.Prefix
@@ -33,15 +48,15 @@ func specialNetworks() []netip.Prefix {
 	return list
 }
 
-// check refuses an address with an error that wraps ErrDenied.
-func (g *guard) check(addr netip.Addr) error {
+// Check refuses an address with an error that wraps ErrDenied.
+func (g *Guard) Check(addr netip.Addr) error {
 	if !g.permits(addr) {
 		return fmt.Errorf("dial %s: %w", addr, ErrDenied)
 	}
 	return nil
 }
 
-func (g *guard) permits(addr netip.Addr) bool {
+func (g *Guard) permits(addr netip.Addr) bool {
 	// A zone would keep the address out of every prefix; a mapped address is dialled as IPv4.
 	addr = addr.WithZone("").Unmap()
 	if !addr.IsValid() {
@@ -54,13 +69,19 @@ func (g *guard) permits(addr netip.Addr) bool {
 	return !contains(g.denied, addr)
 }
 
-// control is a net.Dialer.Control: the last look, at the address really dialled.
-func (g *guard) control(_, address string, _ syscall.RawConn) error {
+// Allowed reports whether an address lies in the networks that were allowed by name.
+func (g *Guard) Allowed(addr netip.Addr) bool {
+	addr = addr.WithZone("").Unmap()
+	return contains(g.allowed, addr) && g.permits(addr)
+}
+
+// Control is a net.Dialer.Control: the last look, at the address really dialled.
+func (g *Guard) Control(_, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("dial: %w", ErrDenied)
 	}
-	return g.check(ap.Addr())
+	return g.Check(ap.Addr())
 }
 
 // translated gives the IPv4 address that a NAT64 (RFC 6052 2.1) or 6to4 (RFC 3056

@@ -1,4 +1,4 @@
-package smtpclient
+package guard
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 )
 
 func TestGuardDenies(t *testing.T) {
-	g := newGuard(nil)
+	g := New(nil)
 	for _, c := range []struct{ what, first, last string }{
 		{"this network", "0.0.0.0", "0.255.255.255"},
 		{"private 10", "10.0.0.0", "10.255.255.255"},
@@ -38,33 +38,33 @@ func TestGuardDenies(t *testing.T) {
 		{"multicast 6", "ff00::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
 	} {
 		for _, s := range []string{c.first, c.last} {
-			if err := g.check(netip.MustParseAddr(s)); !errors.Is(err, ErrDenied) {
+			if err := g.Check(netip.MustParseAddr(s)); !errors.Is(err, ErrDenied) {
 				t.Errorf("%s: %s is allowed: %v", c.what, s, err)
 			}
 		}
 	}
-	if g.check(netip.Addr{}) == nil {
+	if g.Check(netip.Addr{}) == nil {
 		t.Error("no address is allowed")
 	}
 }
 
 // The neighbours of the denied ranges are ordinary addresses.
 func TestGuardAllows(t *testing.T) {
-	g := newGuard(nil)
+	g := New(nil)
 	for _, s := range []string{
 		"1.0.0.0", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0",
 		"169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "191.255.255.255", "192.0.1.0", "192.167.255.255",
 		"192.169.0.0", "198.17.255.255", "198.20.0.0", "223.255.255.255", "::ffff:8.8.8.8", "64:ff9a::1", "64:ff9c::1",
 		"64:ff9b:2::1", "2001:200::1", "2001:4860:4860::8888", "2003::1", "2a00:1450::1", "fbff::1",
 	} {
-		if err := g.check(netip.MustParseAddr(s)); err != nil {
+		if err := g.Check(netip.MustParseAddr(s)); err != nil {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
 }
 
 func TestGuardAllowedNetworks(t *testing.T) {
-	g := newGuard([]netip.Prefix{
+	g := New([]netip.Prefix{
 		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("fd00:1::/32"),
 		netip.MustParsePrefix("64:ff9b::/96"), netip.MustParsePrefix("2002::/16"),
 	})
@@ -77,15 +77,22 @@ func TestGuardAllowedNetworks(t *testing.T) {
 		if got := g.permits(netip.MustParseAddr(s)); got != want {
 			t.Errorf("%s: permitted %v, want %v", s, got, want)
 		}
+		// None of those is public: what may pass was allowed by name.
+		if got := g.Allowed(netip.MustParseAddr(s)); got != want {
+			t.Errorf("%s: allowed by name %v, want %v", s, got, want)
+		}
+	}
+	if g.Allowed(netip.MustParseAddr("8.8.8.8")) {
+		t.Error("a public address is allowed by name")
 	}
 }
 
 func TestGuardControl(t *testing.T) {
-	g := newGuard(nil)
+	g := New(nil)
 	for addr, want := range map[string]bool{
 		"8.8.8.8:25": true, "127.0.0.1:25": false, "[::1]:25": false, "[fe80::1%lo]:25": false, "[2a00::1]:25": true, "mx.test:25": false,
 	} {
-		if err := g.control("tcp", addr, nil); (err == nil) != want {
+		if err := g.Control("tcp", addr, nil); (err == nil) != want {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}

@@ -1,0 +1,140 @@
+// Package events says how an event is told to the outside: its payload as JSON, the
+// same octets for webhooks and for the HTTP API, and which events an endpoint asked
+// for.
+//
+// It does not record events (package store does, in the script that makes the
+// change) and sends nothing (package webhook). The JSON is such that a JavaScript
+// program that parses it and writes it again gets the same octets (json.go).
+//
+//	body, err := events.Body(msg, event)       // what a webhook posts
+//	data, err := events.Data(msg, event)       // its "data", as the API shows it
+//	if events.Match(hook.Events, event.Type) { ... }
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"postrider/internal/email"
+)
+
+// body is what a webhook posts (api.md 12.1).
+type body struct {
+	ID        string          `json:"id"`
+	Type      email.EventType `json:"type"`
+	Timestamp stamp           `json:"timestamp"`
+	Livemode  bool            `json:"livemode"`
+	Data      json.RawMessage `json:"data"`
+}
+
+// Body is an event as a webhook posts it. m is its message; an error means that
+// the event does not belong to it.
+func Body(m *email.Message, e email.Event) ([]byte, error) {
+	d, err := Data(m, e)
+	if err != nil {
+		return nil, err
+	}
+	return encode(body{e.ID, e.Type, stamp(e.At), m.World.Livemode(), d})
+}
+
+// data is what happened to one recipient.
+type data struct {
+	Message   message   `json:"message"`
+	Recipient recipient `json:"recipient"`
+	SMTP      *smtp     `json:"smtp"`
+
+	Deferral    *deferral    `json:"deferral,omitempty"`
+	Bounce      *bounce      `json:"bounce,omitempty"`
+	Failure     *failure     `json:"failure,omitempty"`
+	Suppression *suppression `json:"suppression,omitempty"`
+}
+
+type message struct {
+	ID        string    `json:"id"`
+	MessageID string    `json:"message_id"`
+	CreatedAt stamp     `json:"created_at"`
+	From      mailbox   `json:"from"`
+	Subject   string    `json:"subject"`
+	Tags      []string  `json:"tags"`
+	Metadata  object    `json:"metadata"`
+	Template  *struct{} `json:"template"` // null until messages can have one
+	Stream    string    `json:"stream"`
+	BatchID   text      `json:"batch_id"`
+}
+
+type mailbox struct {
+	Email string `json:"email"`
+	Name  text   `json:"name"`
+}
+
+type recipient struct {
+	Email          string              `json:"email"`
+	Type           email.RecipientType `json:"type"`
+	Status         email.Status        `json:"status"`
+	PreviousStatus text                `json:"previous_status"`
+	Seq            int                 `json:"seq"`
+	Attempts       int                 `json:"attempts"`
+}
+
+type smtp struct {
+	Code         int    `json:"code"`
+	EnhancedCode text   `json:"enhanced_code"`
+	Text         string `json:"text"`
+	MXHost       text   `json:"mx_host"`
+	TLSVersion   text   `json:"tls_version"`
+}
+
+type deferral struct {
+	Category      text  `json:"category"`
+	NextAttemptAt stamp `json:"next_attempt_at"`
+	ExpiresAt     stamp `json:"expires_at"`
+}
+
+type bounce struct {
+	Type          text `json:"type"`
+	Category      text `json:"category"`
+	Source        text `json:"source"`
+	SuppressionID text `json:"suppression_id"`
+}
+
+type failure struct {
+	Reason text `json:"reason"`
+	Detail text `json:"detail"`
+}
+
+type suppression struct {
+	ID     text `json:"id"`
+	Reason text `json:"reason"`
+}
+
+// Data is the member "data" of an event, wherever it is shown.
+func Data(m *email.Message, e email.Event) (json.RawMessage, error) {
+	if e.Recipient < 0 || e.Recipient >= len(m.Recipients) {
+		return nil, fmt.Errorf("show event %s: message %s has no recipient %d", e.ID, m.ID, e.Recipient)
+	}
+	r := m.Recipients[e.Recipient]
+	d := data{
+		Message: message{
+			ID: m.ID, MessageID: m.MessageID, CreatedAt: stamp(m.CreatedAt), From: mailbox{m.From.Email, text(m.From.Name)},
+			Subject: m.Subject, Tags: append([]string{}, m.Tags...), Metadata: object(m.Metadata), Stream: m.Stream,
+		},
+		Recipient: recipient{
+			Email: r.Address.Email, Type: r.Type, Status: e.Status, PreviousStatus: text(e.Previous),
+			Seq: e.Seq, Attempts: e.Attempts,
+		},
+	}
+	if s := e.Reply; s != nil {
+		d.SMTP = &smtp{s.Code, text(s.EnhancedCode), s.Text, text(s.MXHost), text(s.TLSVersion)}
+	}
+	switch e.Status {
+	case email.Deferred:
+		d.Deferral = &deferral{text(e.Category), stamp(e.NextAt), stamp(m.ExpiresAt)}
+	case email.Bounced:
+		d.Bounce = &bounce{text(e.Bounce), text(e.Category), text(e.Source), text(r.State.SuppressionID)}
+	case email.Failed:
+		d.Failure = &failure{text(e.Reason), text(e.Detail)}
+	case email.Suppressed:
+		d.Suppression = &suppression{text(r.State.SuppressionID), text(e.Reason)}
+	}
+	return encode(d)
+}

@@ -1,0 +1,215 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"postrider/internal/email"
+)
+
+// Position is a place in a shard's event stream: an entry's id, which Redis makes
+// of its clock and a counter. Empty is before the first.
+type Position string
+
+// ms is the time at which the stream took the entry in.
+func (p Position) ms() int64 {
+	digits, _, _ := strings.Cut(string(p), "-")
+	ms, _ := strconv.ParseInt(digits, 10, 64) // 0, the beginning, for what is none
+	return ms
+}
+
+// StreamEntry names one event in a shard's stream.
+type StreamEntry struct {
+	At      Position
+	Message string
+	Index   int // of the event in the message's list
+}
+
+// Stretch is a part of a shard's events that was not followed yet.
+type Stretch struct {
+	World   email.World
+	Shard   uint8
+	From    Position // the cursor: the last entry that was followed
+	Entries []StreamEntry
+	To      Position // the last entry of this part; From if there is none
+	End     Position // the last entry of the stream
+}
+
+// Unfollowed reads at most limit entries behind the cursor. What is no entry of ours
+// is passed over: Entries does not hold it, To may be it.
+func (s *Deliveries) Unfollowed(ctx context.Context, w email.World, shard uint8, limit int) (*Stretch, error) {
+	keys := keysOf(w, shard)
+	at, err := s.rdb.Get(ctx, keys.cursor()).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("read the cursor of shard %d: %w", shard, err)
+	}
+	var found, last *redis.XMessageSliceCmd
+	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		found = p.XRangeN(ctx, keys.stream(), after(Position(at)), "+", int64(limit))
+		last = p.XRevRangeN(ctx, keys.stream(), "+", "-", 1)
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read the events of shard %d: %w", shard, err)
+	}
+	part := &Stretch{World: w, Shard: shard, From: Position(at), To: Position(at)}
+	for _, x := range last.Val() {
+		part.End = Position(x.ID)
+	}
+	for _, x := range found.Val() {
+		part.To = Position(x.ID)
+		id, _ := x.Values["m"].(string)
+		position, _ := x.Values["p"].(string)
+		index, err := strconv.Atoi(position)
+		if err != nil || index < 0 || !isShort(id) {
+			continue
+		}
+		part.Entries = append(part.Entries, StreamEntry{At: part.To, Message: long(id), Index: index})
+	}
+	return part, nil
+}
+
+// after is the beginning of a range that excludes a position.
+func after(p Position) string {
+	if p == "" {
+		return "-"
+	}
+	return "(" + string(p)
+}
+
+// Happened is a message and those of its events that were asked for.
+type Happened struct {
+	Message *email.Message
+	Events  map[int]email.Event // by index
+}
+
+// Happened reads the messages and events that entries name. What is gone is left
+// out, and so is what cannot be read, which broken names.
+func (s *Deliveries) Happened(ctx context.Context, w email.World, entries []StreamEntry) (out map[string]*Happened, broken []error, err error) {
+	records := map[string]*redis.MapStringStringCmd{}
+	events := make([]*redis.StringCmd, len(entries))
+	commands, _ := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, e := range entries {
+			shard, _ := email.Shard(e.Message) // whoever made the entry saw that it is an id
+			keys := keysOf(w, shard)
+			if records[e.Message] == nil {
+				records[e.Message] = p.HGetAll(ctx, keys.record(short(e.Message)))
+			}
+			events[i] = p.LIndex(ctx, keys.events(short(e.Message)), int64(e.Index))
+		}
+		return nil
+	})
+	for _, c := range commands {
+		if err := c.Err(); err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+			return nil, nil, fmt.Errorf("read what happened: %w", err)
+		}
+	}
+	out = map[string]*Happened{}
+	for i, e := range entries {
+		fields, err := records[e.Message].Result()
+		raw := ""
+		if err == nil {
+			raw, err = events[i].Result()
+		}
+		if errors.Is(err, redis.Nil) || (err == nil && len(fields) == 0) {
+			continue
+		}
+		if err == nil {
+			err = addHappened(out, w, e, fields, raw)
+		}
+		if err != nil {
+			broken = append(broken, fmt.Errorf("read event %d of %s: %w", e.Index, e.Message, err))
+		}
+	}
+	return out, broken, nil
+}
+
+func addHappened(out map[string]*Happened, w email.World, e StreamEntry, fields map[string]string, raw string) error {
+	h := out[e.Message]
+	if h == nil {
+		m, err := decodeMessage(w, short(e.Message), fields)
+		if err != nil {
+			return err
+		}
+		h = &Happened{Message: m, Events: map[int]email.Event{}}
+	}
+	event, err := decodeEvent(raw)
+	if err != nil {
+		return err
+	}
+	if event.Recipient >= len(h.Message.Recipients) {
+		return fmt.Errorf("%w: an event's recipient", ErrBroken)
+	}
+	h.Events[e.Index] = event
+	out[e.Message] = h
+	return nil
+}
+
+// followScript keeps the deliveries that follow from some entries and moves the
+// cursor behind these.
+//
+//	KEYS 1 cursor, 2 due, then per delivery: record, its endpoint's pending set
+//	ARGV 1 cursor as read, 2 new cursor, 3 due score, then per delivery: id, record
+//
+// Returns 1, or 0 if the cursor is not where it was read. Safe to run twice: the
+// second run finds the cursor moved, and no delivery is made again.
+const followScript = `
+local standing = redis.call('GET', KEYS[1]) or ''
+if standing == ARGV[2] then return 1 end
+if standing ~= ARGV[1] then return 0 end
+for i = 4, #ARGV, 2 do
+  local record, id = KEYS[i - 1], ARGV[i]
+  if redis.call('EXISTS', record) == 0 then
+    redis.call('HSET', record, 'd', ARGV[i + 1])
+    redis.call('ZADD', KEYS[2], ARGV[3], id)
+    redis.call('ZADD', KEYS[i], 0, id)
+  end
+end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+`
+
+// Follow keeps deliveries and moves the cursor to a position, in one script. Of each
+// delivery it needs Webhook, Event, Type, Message and Position, and fills in the
+// rest. false if the cursor was moved by another meanwhile: nothing is kept then.
+func (s *Deliveries) Follow(ctx context.Context, c *Stretch, to Position, list []*Delivery, now time.Time) (bool, error) {
+	keys := keysOf(c.World, c.Shard)
+	names := []string{keys.cursor(), keys.deliveryDue()}
+	args := []any{string(c.From), string(to), dueScore(now, now)}
+	for _, d := range list {
+		id, err := DeliveryID(d.Event, d.Webhook, c.Shard)
+		if err != nil {
+			return false, err
+		}
+		d.ID, d.World, d.Status, d.CreatedAt, d.NextAt = id, c.World, DeliveryPending, fromMS(toMS(now)), fromMS(toMS(now))
+		if d.raw, err = encodeDelivery(d); err != nil {
+			return false, fmt.Errorf("encode delivery %s: %w", id, err)
+		}
+		names = append(names, keys.delivery(bare(id)), keys.pending(d.Webhook))
+		args = append(args, bare(id), d.raw)
+	}
+	moved, err := s.follow.Run(ctx, s.rdb, names, args...).Int()
+	if err != nil {
+		return false, fmt.Errorf("follow the events of shard %d: %w", c.Shard, err)
+	}
+	return moved == 1, nil
+}
+
+// unfollowed is the first entry of a shard's stream behind its cursor, empty if all
+// were followed.
+func unfollowed(ctx context.Context, rdb redis.UniversalClient, keys shardKeys) (Position, error) {
+	at, err := rdb.Get(ctx, keys.cursor()).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", err
+	}
+	first, err := rdb.XRangeN(ctx, keys.stream(), after(Position(at)), "+", 1).Result()
+	if err != nil || len(first) == 0 {
+		return "", err
+	}
+	return Position(first[0].ID), nil
+}

@@ -1,0 +1,212 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"postrider/internal/email"
+	"postrider/internal/events"
+	"postrider/internal/queue"
+	"postrider/internal/store"
+)
+
+const (
+	// followLease is how long a shard without its follower waits for the next one.
+	followLease = 8 * time.Second
+	// followBatch entries are read at a time; followBatches end one turn of a shard.
+	followBatch, followBatches = 50, 100
+	// followEach keeps what many idle shards cost at 500 looks a second.
+	followEach = 2 * time.Millisecond
+	// followRest is how long a store that is away is left alone.
+	followRest = time.Second
+	// adders add jobs side by side.
+	adders = 8
+)
+
+// shardID names one shard of one world.
+type shardID struct {
+	world email.World
+	shard uint8
+}
+
+func (w *Worker) shards() []shardID {
+	var list []shardID
+	for _, world := range []email.World{email.Live, email.Test} {
+		for shard := range w.o.Store.Messages.Shards() {
+			list = append(list, shardID{world, uint8(shard)})
+		}
+	}
+	return list
+}
+
+func (s shardID) lease() string { return fmt.Sprintf("follow:%s:%d", s.world, s.shard) }
+
+// follower reads the event streams and makes what follows from them: deliveries to
+// webhooks. It holds a lease on each shard that it follows, so that others do not
+// read the same; that nothing is made twice or left out is the store's doing, which
+// moves the cursor in the script that keeps the deliveries.
+type follower struct {
+	w      *Worker
+	leases map[shardID]lease
+}
+
+// lease is what we know of a shard's lease, until when.
+type lease struct {
+	ours  bool
+	until time.Time
+}
+
+// follow follows all shards until ctx ends.
+func (w *Worker) follow(ctx context.Context) {
+	f := &follower{w: w, leases: make(map[shardID]lease)}
+	interval := max(w.o.FollowEvery, time.Duration(len(w.shards()))*followEach)
+	w.every(ctx, interval, w.logged("follow", func(ctx context.Context) error {
+		err := f.turn(ctx)
+		if err != nil {
+			pause(ctx, followRest)
+		}
+		return err
+	}), nil)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
+	defer cancel()
+	for s, l := range f.leases {
+		if l.ours && late.Err() == nil {
+			_ = w.o.Store.Leases.Drop(late, s.lease(), w.o.ID) // or it ends by itself
+		}
+	}
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// turn follows each shard as far as it goes, or for a while.
+func (f *follower) turn(ctx context.Context) error {
+	var errs []error
+	for _, s := range f.w.shards() {
+		for range followBatches {
+			more, err := f.some(ctx, s)
+			errs = append(errs, err)
+			if !more || err != nil || ctx.Err() != nil {
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// some follows the next part of a shard, if it is ours to follow.
+func (f *follower) some(ctx context.Context, s shardID) (more bool, err error) {
+	now := time.Now()
+	if l := f.leases[s]; !now.Before(l.until) {
+		ours, err := f.w.o.Store.Leases.Hold(ctx, s.lease(), f.w.o.ID, followLease)
+		if err != nil {
+			return false, err
+		}
+		f.leases[s] = lease{ours, now.Add(followLease / 4)}
+	}
+	if !f.leases[s].ours {
+		return false, nil
+	}
+	return f.w.followSome(ctx, s)
+}
+
+// followSome makes the deliveries of the next events of a shard, and then their
+// jobs. If we die between the two, the sweeper adds the jobs.
+func (w *Worker) followSome(ctx context.Context, s shardID) (more bool, err error) {
+	part, err := w.o.Store.Deliveries.Unfollowed(ctx, s.world, s.shard, followBatch)
+	if err != nil || part.To == part.From {
+		return false, err
+	}
+	// Read after the events: an endpoint that was there when one happened is seen.
+	hooks, broken, err := w.o.Store.Webhooks.Enabled(ctx, s.world)
+	if err != nil {
+		return false, err
+	}
+	w.complain("webhook cannot be read", broken)
+	to := part.To
+	var list []*store.Delivery
+	if len(hooks) == 0 {
+		to = part.End // nobody asked, and who asks now asks for what comes
+	} else if list, err = w.wanted(ctx, part, hooks); err != nil {
+		return false, err
+	}
+	moved, err := w.o.Store.Deliveries.Follow(ctx, part, to, list, w.o.Now())
+	if err != nil || !moved {
+		return false, err
+	}
+	w.notify(ctx, list)
+	return to != part.End, nil
+}
+
+// wanted are the deliveries that follow from a part of the stream.
+func (w *Worker) wanted(ctx context.Context, part *store.Stretch, hooks []*store.Webhook) ([]*store.Delivery, error) {
+	happened, broken, err := w.o.Store.Deliveries.Happened(ctx, part.World, part.Entries)
+	if err != nil {
+		return nil, err
+	}
+	w.complain("event cannot be read", broken)
+	var list []*store.Delivery
+	for _, entry := range part.Entries {
+		h := happened[entry.Message]
+		if h == nil {
+			continue
+		}
+		e, ok := h.Events[entry.Index]
+		if !ok {
+			continue
+		}
+		for _, hook := range hooks {
+			if hook.Wants(entry.At) && events.Match(hook.Events, e.Type) {
+				list = append(list, &store.Delivery{Webhook: hook.ID, Event: e.ID, Type: e.Type, Message: entry.Message, Position: entry.Index})
+			}
+		}
+	}
+	return list, nil
+}
+
+func (w *Worker) complain(what string, broken []error) {
+	for _, err := range broken {
+		w.o.Log.Error(what, "error", printable(err.Error(), maxReply))
+	}
+}
+
+// notify adds the jobs of new deliveries. One that cannot be added is found missing
+// by the sweeper.
+func (w *Worker) notify(ctx context.Context, list []*store.Delivery) {
+	work := make(chan *store.Delivery)
+	var adding sync.WaitGroup
+	for range min(adders, len(list)) {
+		adding.Go(func() {
+			for d := range work {
+				w.wakeDelivery(ctx, d)
+			}
+		})
+	}
+	for _, d := range list {
+		work <- d
+	}
+	close(work)
+	adding.Wait()
+}
+
+// wakeDelivery adds the job that is to wake a pending delivery, if that is within
+// two minutes.
+func (w *Worker) wakeDelivery(ctx context.Context, d *store.Delivery) {
+	if d.Status != store.DeliveryPending || d.NextAt.Sub(w.o.Now()) > jobAhead {
+		return
+	}
+	job := queue.Notification{World: d.World, Delivery: d.ID, Generation: d.Generation}
+	if err := w.o.Queue.AddNotification(ctx, job, d.NextAt); err != nil {
+		w.o.Log.Warn("job not added", "delivery", d.ID, "error", err)
+	}
+}
