@@ -88,17 +88,21 @@ func (s *sweeper) shard(ctx context.Context, world email.World, shard uint8) err
 		if err != nil {
 			errs = append(errs, err)
 		}
+		// All that was due has been seen, unless the batch was full, held what
+		// cannot be read, or took too long.
+		more := len(entries) == sweepBatch || errors.Is(err, store.ErrBroken)
 		until := time.Now().Add(sweepLease / 2)
 		for i, e := range entries {
 			if err := s.look(ctx, e); err != nil {
 				errs = append(errs, fmt.Errorf("look at %s envelope %d: %w", e.Message, e.Envelope, err))
 				s.putOff(ctx, e, err)
 			}
-			if ctx.Err() != nil || (i+1 < len(entries) && time.Now().After(until)) {
+			if i+1 < len(entries) && (ctx.Err() != nil || time.Now().After(until)) {
+				more = true
 				break
 			}
 		}
-		if len(entries) < sweepBatch || ctx.Err() != nil {
+		if !more || ctx.Err() != nil {
 			break
 		}
 	}

@@ -43,10 +43,28 @@ type terminal struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the process at once.
-	context.AfterFunc(ctx, stop)
+	ctx, stop := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		// A second signal ends the process at once, as if nobody had listened.
+		endBy(<-signals)
+	}()
 	os.Exit(run(ctx, os.Args[1:], terminal{out: os.Stdout, err: os.Stderr, environ: os.Environ()}))
+}
+
+// endBy ends the process by a signal, so that its parent sees which.
+func endBy(s os.Signal) {
+	signal.Reset()
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = self.Signal(s)
+	}
+	if err != nil {
+		os.Exit(1)
+	}
 }
 
 // exit carries an exit status out of kong, which would end the process.

@@ -20,6 +20,7 @@ type serveCommand struct{ config.Config }
 // Run implements the command.
 func (s *serveCommand) Run(ctx context.Context, t terminal) error {
 	log := newLog(s.Config, t.err, slog.LevelInfo)
+	app.LogRedis(log)
 	a, err := app.New(ctx, app.Options{Config: s.Config, Version: versionName(), Log: log, Linger: linger})
 	if err != nil {
 		return err

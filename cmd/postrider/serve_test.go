@@ -291,6 +291,11 @@ func TestServeRedisGone(t *testing.T) {
 	if err != nil || a.status != 503 || a.header.Get("Retry-After") == "" {
 		t.Errorf("without Redis: %d %v %v", a.status, a.body, err)
 	}
+	for line := range strings.Lines(p.log.String()) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("the log has a line that is no JSON: %s", line)
+		}
+	}
 	through.cut(false)
 	p.await("200 of /readyz", func() bool { status, _ := p.get("/readyz"); return status == 200 })
 	deadline := time.Now().Add(time.Minute)

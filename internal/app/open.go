@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -42,6 +43,18 @@ func openRedis(ctx context.Context, url string) (*redis.Client, error) {
 		return nil, fmt.Errorf("reach Redis at %s: %w", options.Addr, err)
 	}
 	return client, nil
+}
+
+// LogRedis sends what the Redis client says of its own accord to a log, whose form
+// its lines would break. It sets a variable of that client's package: call it once,
+// before New.
+func LogRedis(log *slog.Logger) { redis.SetLogger(redisLog{log}) }
+
+type redisLog struct{ log *slog.Logger }
+
+// Printf implements the client's logger.
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.WarnContext(ctx, "Redis client", "said", fmt.Sprintf(format, v...))
 }
 
 // OpenSecret takes the secret key from the configuration, or from the data
