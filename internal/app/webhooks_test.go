@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func TestWebhook(t *testing.T) {
 		net.mx("mx.nobody.test", smtptest.Options{Script: smtptest.Script{"RCPT": {smtptest.Reply("550 5.1.1 <no> such \u2028 user")}}})
 		net.domain("plain.test", "mx.plain.test")
 		net.domain("nobody.test", "mx.nobody.test")
-		s := startService(t, url, false, net)
+		s := startService(t, url, strings.HasSuffix(t.Name(), "miniredis"), net)
 		s.verifyDomain("acme.test", net)
 
 		to, address := newListener(t)
