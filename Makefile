@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFLAGS_ALL = -tags nomsgpack
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
-.PHONY: build test dev lint bench fuzz test-tools
+.PHONY: build test dev lint bench chaos microbench fuzz test-tools
 
 build: ## the binary, in ./postrider
 	CGO_ENABLED=0 go build $(GOFLAGS_ALL) -trimpath -ldflags '$(LDFLAGS)' -o postrider ./cmd/postrider
@@ -25,7 +25,13 @@ lint: ## gofumpt, vet, staticcheck
 	go vet $(GOFLAGS_ALL) ./...
 	go tool -modfile=tools/go.mod staticcheck $(GOFLAGS_ALL) ./...
 
-bench: ## the rooms' own benchmarks
+bench: ## messages per second, CPU, memory and latency beside the thin line (docs/performance.md)
+	go run $(GOFLAGS_ALL) ./bench $(BENCHFLAGS)
+
+chaos: ## kills everything at random under load and compares the ledgers, in about three minutes
+	go run $(GOFLAGS_ALL) ./bench/chaos $(CHAOSFLAGS)
+
+microbench: ## the rooms' own benchmarks
 	go test $(GOFLAGS_ALL) -run '^$$' -bench . -benchmem ./...
 
 FUZZTIME ?= 20s

@@ -22,6 +22,8 @@ const texts = 64
 const (
 	vocabulary = 2000
 	lineLength = 72
+	// skew makes some words as frequent as "the" and "and" are.
+	skew = 1.1
 )
 
 // Mails makes mails of one size.
@@ -38,11 +40,12 @@ func New(size int) *Mails {
 		}
 		words[i] = string(letters)
 	}
+	frequency := rand.NewZipf(random, skew, 2, vocabulary-1)
 	m := &Mails{}
 	for range texts {
 		var b strings.Builder
 		for line := 0; b.Len() < size; {
-			word := words[random.IntN(vocabulary)]
+			word := words[frequency.Uint64()]
 			if line += len(word) + 1; line > lineLength {
 				b.WriteByte('\n')
 				line = len(word) + 1

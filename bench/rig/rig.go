@@ -124,8 +124,8 @@ type Sink struct {
 	SMTP, HTTP string // addresses
 }
 
-// StartSink starts a sink.
-func (r *Rig) StartSink() (*Sink, error) {
+// StartSink starts a sink, with more flags if there are any.
+func (r *Rig) StartSink(flags ...string) (*Sink, error) {
 	s := &Sink{}
 	var err error
 	if s.SMTP, err = freeAddr(); err != nil {
@@ -134,7 +134,8 @@ func (r *Rig) StartSink() (*Sink, error) {
 	if s.HTTP, err = freeAddr(); err != nil {
 		return nil, err
 	}
-	if s.Proc, err = r.Start("sink", nil, r.Program("sink"), "-smtp", s.SMTP, "-http", s.HTTP); err != nil {
+	flags = append([]string{"-smtp", s.SMTP, "-http", s.HTTP}, flags...)
+	if s.Proc, err = r.Start("sink", nil, r.Program("sink"), flags...); err != nil {
 		return nil, err
 	}
 	return s, await(s.Proc, func() error { _, err := s.Count(); return err })

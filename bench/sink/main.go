@@ -24,18 +24,19 @@ import (
 func main() {
 	smtp := flag.String("smtp", "127.0.0.1:2500", "where mail is taken")
 	web := flag.String("http", "127.0.0.1:2501", "where the ledger is asked for")
+	think := flag.Duration("think", 0, "time before a final reply at most, random")
 	flag.Parse()
-	if err := run(*smtp, *web); err != nil {
+	if err := run(*smtp, *web, *think); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(smtp, web string) error {
+func run(smtp, web string, think time.Duration) error {
 	listener, err := net.Listen("tcp", smtp)
 	if err != nil {
 		return fmt.Errorf("listen for mail: %w", err)
 	}
-	b := &book{}
+	b := &book{think: think}
 	server := &http.Server{Addr: web, Handler: b.pages(), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 2)
 	go func() { failed <- server.ListenAndServe() }()
@@ -45,6 +46,8 @@ func run(smtp, web string) error {
 
 // book is what came.
 type book struct {
+	think time.Duration
+
 	mu       sync.Mutex
 	arrivals []ledger.Arrival
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"math/rand/v2"
 	"net"
 	"strings"
+	"time"
 )
 
 // session is one connection.
@@ -85,6 +87,10 @@ func (s *session) data() bool {
 		}
 		switch {
 		case len(line) == 3 && line[0] == '.':
+			if s.book.think > 0 {
+				// A client that leaves meanwhile does not stop the mail, as with any server.
+				time.Sleep(rand.N(s.book.think))
+			}
 			s.book.add(s.to, id)
 			s.to = s.to[:0]
 			s.say("250 2.0.0 taken")
