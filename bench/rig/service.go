@@ -6,23 +6,20 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"postrider/api"
 	"postrider/internal/app"
 	"postrider/internal/config"
 	"postrider/internal/domains"
-	"postrider/internal/email"
-	"postrider/internal/store"
 	"postrider/smtpclient/dns"
 )
 
-// underTest is the service under test, a command of this module that knows serve.
-const underTest = "./bench/service"
+// underTest is the command whose serve is under test.
+const underTest = "./cmd/postrider"
 
 // SendingDomain is the domain of the From address of all mail.
 const SendingDomain = "bench.test"
@@ -52,34 +49,39 @@ func (r *Rig) Install(ctx context.Context, redis *Redis, sink *Sink, sign bool) 
 		"POSTRIDER_RETURN_PATH_DOMAIN=" + c.ReturnPathDomain, "POSTRIDER_RELAY=smtp://" + sink.SMTP,
 		"POSTRIDER_HOSTNAME=mail." + SendingDomain, "POSTRIDER_ALLOW_RESERVED_DOMAINS=true",
 		fmt.Sprintf("POSTRIDER_REQUIRE_VERIFIED_DOMAINS=%v", sign), "POSTRIDER_LOG_FORMAT=json",
-		"POSTRIDER_DATA_DIR=" + filepath.Join(r.Dir, "data"),
+		"POSTRIDER_DATA_DIR=" + filepath.Join(redis.dir, "data"),
 	}}
-	a, err := app.Administer(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("install: %w", err)
-	}
-	defer func() { _ = a.Close() }()
-	if s.Key, err = addKey(ctx, a.Store); err != nil {
+	if s.Key, err = s.Command(ctx, "keys", "create", "--name", "bench"); err != nil {
 		return nil, fmt.Errorf("install: %w", err)
 	}
 	if sign {
-		if err := verify(ctx, a.Domains, zone); err != nil {
+		if err := verify(ctx, c, zone); err != nil {
 			return nil, fmt.Errorf("install: %w", err)
 		}
 	}
 	return s, nil
 }
 
-func addKey(ctx context.Context, s *store.Store) (string, error) {
-	secret, hash := api.NewKey(true)
-	return secret, s.Keys.Add(ctx, store.Key{
-		ID: email.NewID(email.KeyPrefix), World: email.Live, Name: "bench",
-		Prefix: secret[:12], Scopes: api.Scopes(), CreatedAt: time.Now().UTC(),
-	}, hash)
+// Command runs one command on the installation and returns what it prints.
+func (s *Setup) Command(ctx context.Context, words ...string) (string, error) {
+	command := exec.CommandContext(ctx, s.rig.Program(filepath.Base(underTest)), words...)
+	command.Env = append(s.rig.environ(), s.env...)
+	out, err := command.Output()
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		err = fmt.Errorf("%s: %w\n%s%s", words[0], err, out, failed.Stderr)
+	}
+	return strings.TrimSpace(string(out)), err
 }
 
 // verify makes keys for the sending domain, publishes them, and has them seen.
-func verify(ctx context.Context, d *domains.Domains, zone *dns.Zone) error {
+func verify(ctx context.Context, c config.Config, zone *dns.Zone) error {
+	a, err := app.Administer(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = a.Close() }()
+	d := a.Domains
 	_, records, err := d.Add(ctx, SendingDomain)
 	if err != nil {
 		return err
@@ -126,13 +128,5 @@ func (s *Service) Restart() (err error) {
 	return err
 }
 
-// Await waits until it answers.
-func (s *Service) Await() error {
-	return await(s.Proc, func() error {
-		conn, err := net.DialTimeout("tcp", s.addr, time.Second)
-		if err != nil {
-			return err
-		}
-		return conn.Close()
-	})
-}
+// Await waits until it serves.
+func (s *Service) Await() error { return AwaitHTTP(s.Proc, s.URL+"/healthz") }
