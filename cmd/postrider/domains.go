@@ -38,6 +38,9 @@ var errNotVerified = errors.New("not verified yet: publish the required record a
 
 // Run implements the command.
 func (d *domainsAdd) Run(ctx context.Context, t terminal) error {
+	if strings.ContainsAny(d.Domain, "@/:") {
+		return errors.New("give the domain alone, such as acme.com")
+	}
 	return administer(ctx, d.Config, func(a *app.Administration) error {
 		domain, records, err := a.Domains.Add(ctx, d.Domain)
 		if errors.Is(err, store.ErrAlreadyExists) {
@@ -116,6 +119,10 @@ func printRecords(w io.Writer, records []domains.Record) {
 			fmt.Fprintf(w, "  value  %d %s\n", r.Priority, r.Value)
 		} else {
 			fmt.Fprintf(w, "  value  %s\n", r.Value)
+		}
+		// One string of a TXT record holds 255 octets (RFC 1035 3.3).
+		if len(r.Chunks) > 1 {
+			fmt.Fprintf(w, "  in a zone file  \"%s\"\n", strings.Join(r.Chunks, `" "`))
 		}
 		for _, found := range r.Found {
 			fmt.Fprintf(w, "  found  %s\n", found)

@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"postrider/api"
+	"postrider/internal/app"
 	"postrider/internal/config"
 )
 
@@ -52,6 +53,8 @@ func main() {
 		// A second signal ends the process at once, as if nobody had listened.
 		endBy(<-signals)
 	}()
+	// What matters of the client's own log comes back as an error; serve logs the rest.
+	app.LogRedis(slog.New(slog.DiscardHandler))
 	os.Exit(run(ctx, os.Args[1:], terminal{out: os.Stdout, err: os.Stderr, environ: os.Environ()}))
 }
 

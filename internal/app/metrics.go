@@ -58,11 +58,11 @@ func (b *backlog) Collect(out chan<- prometheus.Metric) {
 }
 
 func (b *backlog) measure(ctx context.Context, send func(*prometheus.Desc, float64, ...string)) error {
-	sizes, err := b.app.Queue.Sizes(ctx, queue.Critical, queue.Default, queue.Bulk)
+	sizes, err := b.app.Queue.Sizes(ctx, queue.Critical, queue.Default, queue.Bulk, queue.Notify)
 	if err != nil {
 		return err
 	}
-	jobs := gauge("queue_jobs", "Jobs in the queue; each wakes one envelope.", "queue", "state")
+	jobs := gauge("queue_jobs", "Jobs in the queue; each wakes one envelope, or one delivery to a webhook.", "queue", "state")
 	oldest := gauge("queue_oldest_seconds", "How long the first pending job has been waiting.", "queue")
 	for _, s := range sizes {
 		for state, n := range s.Jobs {

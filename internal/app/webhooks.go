@@ -36,7 +36,8 @@ const notifyConcurrency = 2*store.MaxWebhooks*10 + 48
 // openNotices opens the queue of notifications to webhooks.
 func (a *App) openNotices(rdb redis.UniversalClient) {
 	a.notices = queue.NewServer(rdb, queue.ServerOptions{
-		Class: queue.Notify, Concurrency: notifyConcurrency, CheckInterval: noticeCheck, Log: a.options.Log,
+		Class: queue.Notify, Concurrency: notifyConcurrency, CheckInterval: noticeCheck,
+		DrainTimeout: a.options.Pace.Drain, Log: a.options.Log,
 	}, func(ctx context.Context, n queue.Notification) error { return a.worker.Notify(ctx, n) })
 }
 
