@@ -48,11 +48,13 @@ func New(size int) *Mails {
 			word := words[frequency.Uint64()]
 			if line += len(word) + 1; line > lineLength {
 				b.WriteByte('\n')
-				line = len(word) + 1
+				line = len(word)
+			} else if b.Len() > 0 {
+				b.WriteByte(' ')
 			}
-			b.WriteString(word + " ")
+			b.WriteString(word)
 		}
-		text := b.String()[:size-1] + "\n"
+		text := strings.TrimRight(b.String()[:size-1], " \n") + "\n"
 		m.texts = append(m.texts, text)
 		encoded, err := json.Marshal(text)
 		if err != nil {

@@ -34,6 +34,8 @@ func openRedis(ctx context.Context, url string) (*redis.Client, error) {
 	}
 	// Redis 7.0 knows neither CLIENT SETINFO nor maintenance notifications.
 	options.DisableIdentity = true
+	// With RESP3 the client looks for pushed messages before every command; we have none.
+	options.Protocol = 2
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	client := redis.NewClient(options)
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

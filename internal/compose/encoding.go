@@ -98,8 +98,12 @@ func (f textForm) append(dst []byte, s string) []byte {
 // appendCanonical appends s with every line break as CRLF. RFC 5321 2.3.8: neither
 // CR nor LF may be sent alone.
 func appendCanonical(dst []byte, s string) []byte {
+	hasCR := strings.IndexByte(s, '\r') >= 0 // the rest is faster without
 	for s != "" {
-		end := strings.IndexAny(s, "\r\n")
+		end := strings.IndexByte(s, '\n')
+		if hasCR {
+			end = strings.IndexAny(s, "\r\n")
+		}
 		if end < 0 {
 			return append(dst, s...)
 		}

@@ -178,7 +178,7 @@ func (m *Messages) acceptArgs(msg *email.Message, content *email.Content, id, va
 	if err != nil {
 		return nil, err
 	}
-	body, err := m.packer.pack(content)
+	body, err := m.packer.packContent(content)
 	if err != nil {
 		return nil, err
 	}

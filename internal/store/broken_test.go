@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"postrider/internal/email"
 )
 
@@ -126,6 +128,47 @@ func TestContentIsBoundedUnpacked(t *testing.T) {
 	}
 }
 
+func TestContentRoundTrip(t *testing.T) {
+	p := newPacker()
+	for _, want := range []*email.Content{
+		{},
+		{Text: "Hi\nAda\n"},
+		{HTML: "<p>é\x00\xff</p>", Headers: []email.Header{{Name: "X-A", Value: "b\nc"}}},
+		{
+			HTML: "h", Text: "t",
+			Attachments: []email.Attachment{
+				{Filename: "a\n.txt", ContentType: "text/plain", Content: []byte("\n{}\n")},
+				{Filename: "empty", ContentType: "text/plain", ContentID: "logo", Content: []byte{}},
+				{Filename: "b.bin", ContentType: "application/octet-stream", Content: []byte{0, 255}},
+			},
+		},
+	} {
+		packed, err := p.packContent(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := p.unpackContent(packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func TestContentOfAnotherLengthIsBroken(t *testing.T) {
+	p := newPacker()
+	for _, raw := range []string{
+		"", "\n", "{}\nmore", `{"h":3}` + "\nab", `{"t":-1}` + "\n", `{"h":-2,"t":3}` + "\na",
+		`{"a":[{"n":"x","t":"y","z":9}]}` + "\nfile", `{"h":9223372036854775807,"t":1}` + "\nab", `{"h":1}`,
+	} {
+		if c, err := p.unpackContent(p.compress([]byte(raw))); !errors.Is(err, ErrBroken) {
+			t.Errorf("%q = %+v, %v; want a broken record", raw, c, err)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	p := newPacker()
 	packed, err := p.pack(toAttempt(&email.Attempt{Outcomes: []email.Outcome{{Status: email.Delivered}}}))
@@ -146,6 +189,7 @@ func FuzzDecode(f *testing.F) {
 		_, _ = decodeEvent(a)
 		_, _ = p.decodeAttempt(b)
 		_, _ = p.unpackContent([]byte(c))
+		_, _ = p.unpackContent(p.compress([]byte(c)))
 		_, _, _ = parseDueMember(c)
 		_, _ = decodeDomain("x", a)
 	})

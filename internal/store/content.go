@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -45,7 +46,47 @@ func (p *packer) pack(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.encoder.EncodeAll(raw, nil), nil
+	return p.compress(raw), nil
+}
+
+func (p *packer) compress(raw []byte) []byte {
+	return p.encoder.EncodeAll(raw, make([]byte, 0, len(raw)/2+64))
+}
+
+// contentHead is the first line of a content: how long its parts are. They follow
+// as they are, html, text and files: as JSON strings they would cost more to
+// write and read than all the rest of a message.
+type contentHead struct {
+	HTML    int            `json:"h,omitempty"`
+	Text    int            `json:"t,omitempty"`
+	Headers []email.Header `json:"f,omitempty"`
+	Files   []fileHead     `json:"a,omitempty"`
+}
+
+type fileHead struct {
+	Name      string `json:"n"`
+	Type      string `json:"t"`
+	ContentID string `json:"i,omitempty"`
+	Size      int    `json:"z"`
+}
+
+func (p *packer) packContent(c *email.Content) ([]byte, error) {
+	head, size := contentHead{HTML: len(c.HTML), Text: len(c.Text), Headers: c.Headers}, len(c.HTML)+len(c.Text)
+	for _, a := range c.Attachments {
+		head.Files = append(head.Files, fileHead{Name: a.Filename, Type: a.ContentType, ContentID: a.ContentID, Size: len(a.Content)})
+		size += len(a.Content)
+	}
+	line, err := json.Marshal(head)
+	if err != nil {
+		return nil, err
+	}
+	raw := make([]byte, 0, len(line)+1+size)
+	raw = append(append(raw, line...), '\n')
+	raw = append(append(raw, c.HTML...), c.Text...)
+	for _, a := range c.Attachments {
+		raw = append(raw, a.Content...)
+	}
+	return p.compress(raw), nil
 }
 
 func (p *packer) unpackContent(packed []byte) (*email.Content, error) {
@@ -53,9 +94,29 @@ func (p *packer) unpackContent(packed []byte) (*email.Content, error) {
 	if err != nil {
 		return nil, fmt.Errorf("unpack content: %w: %w", ErrBroken, err)
 	}
-	var c email.Content
-	if err := json.Unmarshal(raw, &c); err != nil {
+	line, rest, _ := bytes.Cut(raw, []byte{'\n'})
+	var head contentHead
+	if err := json.Unmarshal(line, &head); err != nil {
 		return nil, fmt.Errorf("unpack content: %w: %w", ErrBroken, err)
 	}
-	return &c, nil
+	c := &email.Content{Headers: head.Headers}
+	ok := true
+	take := func(n int) []byte {
+		if ok = ok && n >= 0 && n <= len(rest); !ok {
+			return nil
+		}
+		part := rest[:n:n]
+		rest = rest[n:]
+		return part
+	}
+	c.HTML, c.Text = string(take(head.HTML)), string(take(head.Text))
+	for _, f := range head.Files {
+		c.Attachments = append(c.Attachments, email.Attachment{
+			Filename: f.Name, ContentType: f.Type, ContentID: f.ContentID, Content: take(f.Size),
+		})
+	}
+	if !ok || len(rest) > 0 {
+		return nil, fmt.Errorf("unpack content: %w: its parts are not as long as said", ErrBroken)
+	}
+	return c, nil
 }

@@ -26,7 +26,8 @@ import (
 //	              m   JSON, fixed at accept: type meta in record.go
 //	              s   JSON, what changes: type state in record.go; Lua writes it
 //	              y<i> JSON, the last SMTP reply about recipient i: type reply
-//	b:<id>      string, the content: zstd of the JSON of email.Content
+//	b:<id>      string, the content: zstd of a line of JSON, type contentHead in
+//	            content.go, and behind it html, text and files as they are
 //	e:<id>      list of events, oldest first: JSON, type event in events.go.
 //	            An event's position is its index in this list, from 0
 //	a:<id>      list of attempts, oldest first: "<number> " + zstd of JSON, type
