@@ -25,7 +25,7 @@ lint: ## gofumpt, vet, staticcheck
 	go vet $(GOFLAGS_ALL) ./...
 	go tool -modfile=tools/go.mod staticcheck $(GOFLAGS_ALL) ./...
 
-bench: ## messages per second, CPU, memory and latency beside the thin line (docs/performance.md)
+bench: ## messages per second, CPU, memory and latency beside the thin line
 	go run $(GOFLAGS_ALL) ./bench $(BENCHFLAGS)
 
 chaos: ## kills everything at random under load and compares the ledgers, in about three minutes

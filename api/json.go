@@ -276,7 +276,7 @@ func (s *scanner) unicode(out []byte) ([]byte, error) {
 	return utf8.AppendRune(out, r), nil
 }
 
-// hex reads \uXXXX at a position.
+// hex reads the four digits of an escape at a position.
 func (s *scanner) hex(at int) (rune, bool) {
 	if at+6 > len(s.data) || s.data[at] != '\\' || s.data[at+1] != 'u' {
 		return 0, false

@@ -7,8 +7,7 @@
 //	go run ./bench -n 3000 -rounds 1 -singles 50
 //
 // What counts are the ratios to the thin line: its runs and the service's take
-// turns, so that what else the machine does meets both. docs/performance.md has
-// the figures and what they mean.
+// turns, so that what else the machine does meets both.
 package main
 
 import (
