@@ -121,8 +121,8 @@ func TestAdd(t *testing.T) {
 			}
 		}
 		value := r.Value
-		if before, _, ok := strings.Cut(value, "p=M"); ok {
-			value = before + "p=M..."
+		if before, _, ok := strings.Cut(value, "k=rsa; p=M"); ok {
+			value = before + "k=rsa; p=M..."
 		}
 		lines = append(lines, fmt.Sprint(r.Purpose, " ", r.Required, " ", r.Type, " ", r.Name, " ", r.Priority, " ", value[:min(len(value), 50)]))
 	}
