@@ -271,7 +271,7 @@ func TestScheduledMessage(t *testing.T) {
 	at := time.Now().Add(2 * time.Hour).In(time.FixedZone("", 2*60*60))
 	body := strings.Replace(minimal, `"text"`, `"scheduled_at":"`+at.Format(time.RFC3339Nano)+`","text"`, 1)
 	a := h.post("/v1/messages", body, header("Idempotency-Key", "s"))
-	if a.status != 202 || a.body["status"] != "scheduled" || a.body["scheduled_at"] != at.UTC().Format(timeFormat) {
+	if a.status != 202 || a.body["status"] != "scheduled" || a.body["scheduled_at"] != at.UTC().Format("2006-01-02T15:04:05.000Z") {
 		t.Fatalf("answer %d %s", a.status, a.raw)
 	}
 	if n := h.jobs.count(); n != 0 {

@@ -22,7 +22,7 @@ import (
 type body struct {
 	ID        string          `json:"id"`
 	Type      email.EventType `json:"type"`
-	Timestamp stamp           `json:"timestamp"`
+	Timestamp Stamp           `json:"timestamp"`
 	Livemode  bool            `json:"livemode"`
 	Data      json.RawMessage `json:"data"`
 }
@@ -34,7 +34,7 @@ func Body(m *email.Message, e email.Event) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encode(body{e.ID, e.Type, stamp(e.At), m.World.Livemode(), d})
+	return Encode(body{e.ID, e.Type, Stamp(e.At), m.World.Livemode(), d})
 }
 
 // data is what happened to one recipient.
@@ -52,59 +52,59 @@ type data struct {
 type message struct {
 	ID        string    `json:"id"`
 	MessageID string    `json:"message_id"`
-	CreatedAt stamp     `json:"created_at"`
+	CreatedAt Stamp     `json:"created_at"`
 	From      mailbox   `json:"from"`
 	Subject   string    `json:"subject"`
 	Tags      []string  `json:"tags"`
 	Metadata  object    `json:"metadata"`
 	Template  *struct{} `json:"template"` // null until messages can have one
 	Stream    string    `json:"stream"`
-	BatchID   text      `json:"batch_id"`
+	BatchID   Text      `json:"batch_id"`
 }
 
 type mailbox struct {
 	Email string `json:"email"`
-	Name  text   `json:"name"`
+	Name  Text   `json:"name"`
 }
 
 type recipient struct {
 	Email          string              `json:"email"`
 	Type           email.RecipientType `json:"type"`
 	Status         email.Status        `json:"status"`
-	PreviousStatus text                `json:"previous_status"`
+	PreviousStatus Text                `json:"previous_status"`
 	Seq            int                 `json:"seq"`
 	Attempts       int                 `json:"attempts"`
 }
 
 type smtp struct {
 	Code         int    `json:"code"`
-	EnhancedCode text   `json:"enhanced_code"`
+	EnhancedCode Text   `json:"enhanced_code"`
 	Text         string `json:"text"`
-	MXHost       text   `json:"mx_host"`
-	TLSVersion   text   `json:"tls_version"`
+	MXHost       Text   `json:"mx_host"`
+	TLSVersion   Text   `json:"tls_version"`
 }
 
 type deferral struct {
-	Category      text  `json:"category"`
-	NextAttemptAt stamp `json:"next_attempt_at"`
-	ExpiresAt     stamp `json:"expires_at"`
+	Category      Text  `json:"category"`
+	NextAttemptAt Stamp `json:"next_attempt_at"`
+	ExpiresAt     Stamp `json:"expires_at"`
 }
 
 type bounce struct {
-	Type          text `json:"type"`
-	Category      text `json:"category"`
-	Source        text `json:"source"`
-	SuppressionID text `json:"suppression_id"`
+	Type          Text `json:"type"`
+	Category      Text `json:"category"`
+	Source        Text `json:"source"`
+	SuppressionID Text `json:"suppression_id"`
 }
 
 type failure struct {
-	Reason text `json:"reason"`
-	Detail text `json:"detail"`
+	Reason Text `json:"reason"`
+	Detail Text `json:"detail"`
 }
 
 type suppression struct {
-	ID     text `json:"id"`
-	Reason text `json:"reason"`
+	ID     Text `json:"id"`
+	Reason Text `json:"reason"`
 }
 
 // Data is the member "data" of an event, wherever it is shown.
@@ -115,26 +115,26 @@ func Data(m *email.Message, e email.Event) (json.RawMessage, error) {
 	r := m.Recipients[e.Recipient]
 	d := data{
 		Message: message{
-			ID: m.ID, MessageID: m.MessageID, CreatedAt: stamp(m.CreatedAt), From: mailbox{m.From.Email, text(m.From.Name)},
+			ID: m.ID, MessageID: m.MessageID, CreatedAt: Stamp(m.CreatedAt), From: mailbox{m.From.Email, Text(m.From.Name)},
 			Subject: m.Subject, Tags: append([]string{}, m.Tags...), Metadata: object(m.Metadata), Stream: m.Stream,
 		},
 		Recipient: recipient{
-			Email: r.Address.Email, Type: r.Type, Status: e.Status, PreviousStatus: text(e.Previous),
+			Email: r.Address.Email, Type: r.Type, Status: e.Status, PreviousStatus: Text(e.Previous),
 			Seq: e.Seq, Attempts: e.Attempts,
 		},
 	}
 	if s := e.Reply; s != nil {
-		d.SMTP = &smtp{s.Code, text(s.EnhancedCode), s.Text, text(s.MXHost), text(s.TLSVersion)}
+		d.SMTP = &smtp{s.Code, Text(s.EnhancedCode), s.Text, Text(s.MXHost), Text(s.TLSVersion)}
 	}
 	switch e.Status {
 	case email.Deferred:
-		d.Deferral = &deferral{text(e.Category), stamp(e.NextAt), stamp(m.ExpiresAt)}
+		d.Deferral = &deferral{Text(e.Category), Stamp(e.NextAt), Stamp(m.ExpiresAt)}
 	case email.Bounced:
-		d.Bounce = &bounce{text(e.Bounce), text(e.Category), text(e.Source), text(r.State.SuppressionID)}
+		d.Bounce = &bounce{Text(e.Bounce), Text(e.Category), Text(e.Source), Text(r.State.SuppressionID)}
 	case email.Failed:
-		d.Failure = &failure{text(e.Reason), text(e.Detail)}
+		d.Failure = &failure{Text(e.Reason), Text(e.Detail)}
 	case email.Suppressed:
-		d.Suppression = &suppression{text(r.State.SuppressionID), text(e.Reason)}
+		d.Suppression = &suppression{Text(r.State.SuppressionID), Text(e.Reason)}
 	}
-	return encode(d)
+	return Encode(d)
 }

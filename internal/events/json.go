@@ -13,11 +13,11 @@ import (
 // timeFormat is RFC 3339 in UTC with milliseconds.
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
-// stamp is a time on the wire; zero is null.
-type stamp time.Time
+// Stamp is a time on the wire: RFC 3339 in UTC with milliseconds; zero is null.
+type Stamp time.Time
 
 // MarshalJSON implements json.Marshaler.
-func (s stamp) MarshalJSON() ([]byte, error) {
+func (s Stamp) MarshalJSON() ([]byte, error) {
 	t := time.Time(s)
 	if t.IsZero() {
 		return []byte("null"), nil
@@ -25,15 +25,15 @@ func (s stamp) MarshalJSON() ([]byte, error) {
 	return t.UTC().AppendFormat(nil, `"`+timeFormat+`"`), nil
 }
 
-// text is a string on the wire; empty is null.
-type text string
+// Text is a string on the wire; empty is null.
+type Text string
 
 // MarshalJSON implements json.Marshaler.
-func (t text) MarshalJSON() ([]byte, error) {
+func (t Text) MarshalJSON() ([]byte, error) {
 	if t == "" {
 		return []byte("null"), nil
 	}
-	return encode(string(t))
+	return Encode(string(t))
 }
 
 // object is an object of strings on the wire, with its members in an order that
@@ -61,11 +61,11 @@ func (o object) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		key, err := encode(name)
+		key, err := Encode(name)
 		if err != nil {
 			return nil, err
 		}
-		value, err := encode(o[name])
+		value, err := Encode(o[name])
 		if err != nil {
 			return nil, err
 		}
@@ -81,10 +81,10 @@ func index(name string) (uint64, bool) {
 	return n, err == nil && n < 1<<32-1 && strconv.FormatUint(n, 10) == name
 }
 
-// encode writes JSON as JSON.stringify does: compact, without HTML escapes and a
+// Encode writes JSON as JSON.stringify does: compact, without HTML escapes and a
 // final newline, and with every character that need not be escaped as it is. (The
-// numbers are whole and small in all that is shown, so they need no care.)
-func encode(v any) ([]byte, error) {
+// numbers are whole and small in all that events show, so they need no care.)
+func Encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

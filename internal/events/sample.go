@@ -17,11 +17,11 @@ func Sample(w email.World, t email.EventType, webhook string, now time.Time) (id
 		ID: email.NewID(email.EventPrefix), Type: t, At: now, Previous: email.Queued, Seq: 2, Attempts: 1,
 	}
 	if t == WebhookTest {
-		d, err := encode(map[string]any{"webhook": map[string]string{"id": webhook}})
+		d, err := Encode(map[string]any{"webhook": map[string]string{"id": webhook}})
 		if err != nil {
 			return "", nil, err
 		}
-		payload, err = encode(body{e.ID, t, stamp(now), w.Livemode(), json.RawMessage(d)})
+		payload, err = Encode(body{e.ID, t, Stamp(now), w.Livemode(), json.RawMessage(d)})
 		return e.ID, payload, err
 	}
 	if !slices.Contains(Types(), t) {
