@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -76,7 +77,7 @@ func validLocalPart(s string) bool {
 func validDomain(s string) bool {
 	if strings.HasPrefix(s, "[") {
 		inner, ok := strings.CutSuffix(s[1:], "]")
-		return ok && inner != "" && !strings.ContainsAny(inner, " <>[]\\\"")
+		return ok && validLiteral(inner)
 	}
 	for _, label := range strings.Split(s, ".") {
 		if label == "" || len(label) > 63 {
@@ -90,6 +91,17 @@ func validDomain(s string) bool {
 		}
 	}
 	return true
+}
+
+// validLiteral accepts an IPv4 or IPv6 address as RFC 5321 4.1.3 writes it; no other
+// kind of literal has ever been standardized.
+func validLiteral(s string) bool {
+	six := len(s) > 5 && strings.EqualFold(s[:5], "IPv6:")
+	if six {
+		s = s[5:]
+	}
+	addr, err := netip.ParseAddr(s)
+	return err == nil && addr.Is6() == six && addr.Zone() == ""
 }
 
 // checkData reports whether data has octets above 127, and refuses what could end

@@ -19,7 +19,7 @@ func TestCheckPath(t *testing.T) {
 	for _, bad := range []string{
 		"", "a", "@b.test", "a@", "a@@b.test", ".a@b.test", "a..b@b.test", "a.@b.test", "a b@b.test", "a>b@b.test",
 		"a@b.test>", "a@b.test> SIZE=1", "<a@b.test>", "a@b..test", "a@.b", "a@b.test.", "a@b test", "@x,@y:a@b.test",
-		`"a@b.test`, `"a"b@c.test`, `"a\"@b.test`, `a"b"@c.test`, "a@[", "a@[]", "a@[1]>]", "a@b.test\r\n", "a\x00@b.test",
+		`"a@b.test`, `"a"b@c.test`, `"a\"@b.test`, `a"b"@c.test`, "a@[", "a@[]", "a@[1]>]", "a@[(]", "a@[2001:db8::1]", "a@[IPv6:192.0.2.1]", "a@[IPv6:fe80::1%x]", "a@b.test\r\n", "a\x00@b.test",
 		"a\x7f@b.test", strings.Repeat("x", 65) + "@b.test", "a@" + strings.Repeat("b.", 130) + "test", "a@" + strings.Repeat("b", 64),
 	} {
 		if err := checkPath(bad); !errors.Is(err, ErrPath) {

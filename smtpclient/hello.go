@@ -24,7 +24,7 @@ func parseExtensions(lines []string) extensions {
 	var e extensions
 	for _, line := range lines {
 		// Some old servers write AUTH=LOGIN.
-		words := strings.Fields(strings.ToUpper(strings.Replace(line, "=", " ", 1)))
+		words := strings.Fields(upper(strings.Replace(line, "=", " ", 1)))
 		if len(words) == 0 {
 			continue
 		}
@@ -48,6 +48,17 @@ func parseExtensions(lines []string) extensions {
 		}
 	}
 	return e
+}
+
+// upper raises ASCII letters alone: RFC 5321 2.4 knows no others, and a "ſ" is no S.
+func upper(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'a' && c <= 'z' {
+			b[i] = c - 'a' + 'A'
+		}
+	}
+	return string(b)
 }
 
 // introduce brings a new connection to where MAIL may be sent. clear, if not
