@@ -132,6 +132,7 @@ func openHouseAt(t *testing.T, url string, change ...func(*Options)) *house {
 		Desk: intake.New(intake.Options{
 			Store: h.store, Queue: h.jobs, Domains: verified{}, Marks: marks{}, ReturnPathDomain: "bounce.example",
 			RequireVerified: true, Limits: intake.Limits{MessageBytes: messageLimit},
+			Streams: map[string]string{"transactional": queue.Default, "critical": queue.Critical, "bulk": queue.Bulk},
 		}),
 		Store: h.store, Poster: webhook.New(webhook.Options{AllowedNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}), Version: "test", Log: slog.New(slog.NewJSONHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}

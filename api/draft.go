@@ -76,7 +76,9 @@ func (d *decoder) message(draft *intake.Draft, m *node) {
 		draft.ScheduledAt = d.str(m, at)
 	case "ttl_seconds":
 		draft.TTLSeconds = d.integer(m, at)
-	case "template", "stream", "supersede", "unsubscribe", "tracking", "store_content":
+	case "stream":
+		draft.Stream = d.str(m, at)
+	case "template", "supersede", "unsubscribe", "tracking", "store_content":
 		d.fault(at, intake.UnsupportedFeature, "is not supported by this version")
 	default:
 		d.fault(at, intake.UnknownMember, "is not a member of this object")

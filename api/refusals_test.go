@@ -137,10 +137,10 @@ func wrongValue() []refusal {
 		{"past date", with(`"scheduled_at":"2020-01-01T00:00:00Z"`), 422, validationFailed, []string{"#/scheduled_at scheduled_in_past"}},
 		{"no date", with(`"scheduled_at":"tomorrow"`), 422, validationFailed, []string{"#/scheduled_at invalid_format"}},
 		{
-			"later features", with(`"template":{"id":"x"},"stream":"bulk","supersede":"x","unsubscribe":{},"tracking":{"opens":true},"store_content":false`), 422,
+			"later features", with(`"template":{"id":"x"},"supersede":"x","unsubscribe":{},"tracking":{"opens":true},"store_content":false`), 422,
 			validationFailed,
 			[]string{
-				"#/template unsupported_feature", "#/stream unsupported_feature", "#/supersede unsupported_feature",
+				"#/template unsupported_feature", "#/supersede unsupported_feature",
 				"#/unsubscribe unsupported_feature", "#/tracking unsupported_feature", "#/store_content unsupported_feature",
 			},
 		},

@@ -65,7 +65,7 @@ func (w *Worker) deliver(ctx context.Context, job queue.Delivery) (err error) {
 	case !later.IsZero():
 		return d.release(ctx, later)
 	}
-	slot, later := w.o.Shaper.Wait(ctx, plan.Provider, class(d.m), w.o.Patience)
+	slot, later := w.o.Shaper.Wait(ctx, plan.Provider, d.m.Class, w.o.Patience)
 	if slot == nil {
 		w.o.Metrics.putOff.Inc()
 		return d.release(ctx, later) // not now is no failure, and no attempt
@@ -98,7 +98,7 @@ func open(m *email.Message, envelope int) []int {
 // postpone gives an envelope whose job came before its time a new job.
 func (w *Worker) postpone(ctx context.Context, job queue.Delivery, m *email.Message) error {
 	entry := store.Entry{
-		World: job.World, Message: job.Message, Envelope: job.Envelope, Class: class(m),
+		World: job.World, Message: job.Message, Envelope: job.Envelope, Class: m.Class,
 		State: m.Envelopes[job.Envelope].State, ExpiresAt: m.ExpiresAt,
 	}
 	generation, err := w.o.Store.Messages.Advance(ctx, entry, w.o.Now())

@@ -49,7 +49,7 @@ func (d *delivery) ended(ctx context.Context, done *store.Concluded, err error) 
 		d.w.orphans.add(d.job)
 		d.w.o.Log.Error("outcome not written", "message", d.m.ID, "envelope", d.job.Envelope, "error", printable(err.Error(), maxReply))
 	default:
-		d.w.wake(ctx, class(d.m), d.job, done)
+		d.w.wake(ctx, d.m.Class, d.job, done)
 	}
 }
 

@@ -27,7 +27,7 @@ func (d *delivery) plan(ctx context.Context) (plan smtpclient.Plan, later time.T
 		}
 		w.answering.remove(domain)
 	}
-	slot, later := w.o.Planning.Wait(ctx, domain, class(d.m), w.o.Patience)
+	slot, later := w.o.Planning.Wait(ctx, domain, d.m.Class, w.o.Patience)
 	if slot == nil {
 		return smtpclient.Plan{}, later, nil
 	}

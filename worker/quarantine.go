@@ -34,7 +34,7 @@ func (d *delivery) died(ctx context.Context) error {
 	state := m.Envelopes[d.job.Envelope].State
 	s := &sweeper{w: d.w, panicked: true}
 	e := store.Entry{
-		World: d.job.World, Message: d.m.ID, Envelope: d.job.Envelope, Class: class(m), State: state, ExpiresAt: m.ExpiresAt,
+		World: d.job.World, Message: d.m.ID, Envelope: d.job.Envelope, Class: m.Class, State: state, ExpiresAt: m.ExpiresAt,
 	}
 	switch {
 	case state.Fence != d.claim.Fence:

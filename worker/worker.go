@@ -154,9 +154,6 @@ const (
 	alarmAhead = 5 * time.Second
 )
 
-// class is the queue class of a message: every stream is delivered by the same.
-func class(*email.Message) string { return queue.Default }
-
 // wake adds the job that is to wake an envelope again, if that is within two
 // minutes. A job that cannot be added is found missing by the sweeper.
 func (w *Worker) wake(ctx context.Context, class string, job queue.Delivery, c *store.Concluded) {

@@ -81,9 +81,8 @@ type App struct {
 	guard    *store.Guard
 	handler  http.Handler
 	listener net.Listener
-	worker   *worker.Worker // of the worker role, else nil
-	server   *queue.Server  // of the worker role, else nil
-	notices  *queue.Server  // of webhooks; nil as server
+	worker   *worker.Worker  // of the worker role, else nil
+	servers  []*queue.Server // of the worker role, one for each queue, else none
 	poster   *webhook.Poster
 	closers  []func() error // last in, first out
 }
@@ -153,10 +152,7 @@ func (a *App) openStore(ctx context.Context) error {
 	a.health = &health{app: a, ping: func(ctx context.Context) error { return own.Ping(ctx).Err() }}
 	a.registry.MustRegister(&backlog{app: a})
 	if a.options.Config.Has(config.RoleWorker) {
-		a.server = queue.NewServer(queued, queue.ServerOptions{
-			Class: queue.Default, Concurrency: a.options.Config.Concurrency, Log: a.options.Log, DrainTimeout: a.options.Pace.Drain,
-		}, func(ctx context.Context, d queue.Delivery) error { return a.worker.Deliver(ctx, d) })
-		a.openNotices(queued)
+		a.openQueues(queued)
 	}
 	return nil
 }
@@ -182,10 +178,15 @@ func (a *App) openSandbox() error {
 	return nil
 }
 
-func (a *App) openDesk() {
+func (a *App) openDesk() error {
 	c := a.options.Config
+	streams, err := c.StreamQueues()
+	if err != nil {
+		return fmt.Errorf("POSTRIDER_STREAMS: %w", err)
+	}
 	a.Desk = intake.New(intake.Options{
-		Store: a.Store, Queue: a.Queue, Domains: a.Domains,
+		Streams: streams,
+		Store:   a.Store, Queue: a.Queue, Domains: a.Domains,
 		Marks:            track.New(a.options.Secret.Derive("reverse-path"), 1),
 		ReturnPathDomain: returnPathDomain(c),
 		RequireVerified:  c.RequireVerifiedDomains,
@@ -194,6 +195,7 @@ func (a *App) openDesk() {
 		Simulator:        sandbox.Simulator,
 		Log:              a.options.Log,
 	})
+	return nil
 }
 
 func (a *App) openWorker(resolver dns.Resolver) error {
@@ -216,11 +218,13 @@ func (a *App) openWorker(resolver dns.Resolver) error {
 	if pace.Schedule.Delays == nil {
 		pace.Schedule.Delays = c.RetrySchedule
 	}
-	pace.Shape.Total = c.Concurrency
+	pace.Shape.Total, pace.Shape.Others = c.Concurrency, others(c.Concurrency)
+	planning := shape.Options{Total: c.Concurrency / 4, Others: others(c.Concurrency) / 4}
 	a.worker = worker.New(worker.Options{
 		ID:    "w_" + uuid.NewString()[:13],
 		Store: a.Store, Queue: a.Queue, Router: routes, Signer: a.Domains, Sender: transport,
-		Shaper: shape.New(pace.Shape), Planning: shape.New(shape.Options{Total: c.Concurrency / 4}), Schedule: pace.Schedule, Log: a.options.Log, Metrics: worker.NewMetrics(a.registry),
+		Shaper: shape.New(pace.Shape), Planning: shape.New(planning), Schedule: pace.Schedule,
+		Log: a.options.Log, Metrics: worker.NewMetrics(a.registry),
 		Poster: a.poster, Notify: pace.Notify, SweepEvery: pace.Sweep, BeatEvery: pace.Beat,
 	})
 	return nil
@@ -238,7 +242,9 @@ func (a *App) listen() error {
 	}
 	door := http.Handler(http.HandlerFunc(elsewhere))
 	if a.options.Config.Has(config.RoleAPI) {
-		a.openDesk()
+		if err := a.openDesk(); err != nil {
+			return err
+		}
 		door = api.New(api.Options{
 			Desk: a.Desk, Store: a.Store, Poster: a.poster, PublicURL: a.options.Config.PublicURL,
 			Version: a.options.Version, Log: a.options.Log,

@@ -58,7 +58,7 @@ func (b *backlog) Collect(out chan<- prometheus.Metric) {
 }
 
 func (b *backlog) measure(ctx context.Context, send func(*prometheus.Desc, float64, ...string)) error {
-	sizes, err := b.app.Queue.Sizes(ctx, queue.Critical, queue.Default, queue.Bulk, queue.Notify)
+	sizes, err := b.app.Queue.Sizes(ctx, append(queue.Classes(), queue.Notify)...)
 	if err != nil {
 		return err
 	}

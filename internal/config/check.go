@@ -31,6 +31,7 @@ func (c *Config) Validate() error {
 		{"--allowed-mx-networks", func() error { _, err := Prefixes(c.AllowedMXNetworks); return err }},
 		{"--webhook-allowed-networks", func() error { _, err := Prefixes(c.WebhookAllowedNetworks); return err }},
 		{"--routes", func() error { return c.checkRoutes() }},
+		{"--streams", func() error { _, err := c.StreamQueues(); return err }},
 		{"--mx-port", func() error { return checkPort(c.MXPort) }},
 		{"--allow-unsafe", func() error { return checkWords(c.AllowUnsafe) }},
 		{"--retry-schedule", func() error { return checkDelays(c.RetrySchedule) }},

@@ -53,8 +53,10 @@ type Config struct {
 	WebhookAllowedNetworks []string `name:"webhook-allowed-networks" env:"POSTRIDER_WEBHOOK_ALLOWED_NETWORKS" placeholder:"CIDR,..." help:"Loopback and private networks that webhooks may reach, also without TLS; all others of that kind are refused."`
 
 	RetrySchedule []time.Duration `name:"retry-schedule" env:"POSTRIDER_RETRY_SCHEDULE" default:"1m,5m,15m,30m,1h,2h,4h" placeholder:"1m,5m,..." help:"Delays between attempts; the last repeats. Default 1m,5m,15m,30m,1h,2h,4h."`
-	Concurrency   int             `name:"concurrency" env:"POSTRIDER_CONCURRENCY" default:"256" placeholder:"N" help:"Deliveries at once in this process. Default 256."`
+	Concurrency   int             `name:"concurrency" env:"POSTRIDER_CONCURRENCY" default:"256" placeholder:"N" help:"Deliveries at once in this process; the queues critical and bulk have a quarter as many each on top. Default 256."`
 	Envelope      string          `name:"envelope" env:"POSTRIDER_ENVELOPE" default:"domain" enum:"domain,recipient" help:"One SMTP transaction per destination domain, or per recipient. Default domain."`
+
+	Streams []string `name:"streams" env:"POSTRIDER_STREAMS" default:"transactional=default,critical=critical,bulk=bulk" placeholder:"STREAM=QUEUE,..." help:"Streams that messages may name, each with its queue: critical, default or bulk. Default transactional=default,critical=critical,bulk=bulk."`
 
 	RequireVerifiedDomains bool `name:"require-verified-domains" env:"POSTRIDER_REQUIRE_VERIFIED_DOMAINS" default:"true" negatable:"" help:"Refuse live mail from domains without a verified DKIM record. Default true."`
 	AllowReservedDomains   bool `name:"allow-reserved-domains" env:"POSTRIDER_ALLOW_RESERVED_DOMAINS" default:"false" negatable:"" help:"Accept live mail to example.com, *.test and their like. Default false."`
@@ -76,6 +78,35 @@ func (c *Config) RouteURLs() (map[string]string, error) {
 	}
 	return routes, nil
 }
+
+// Transactional is the stream of messages that name none. It is always there.
+const Transactional = "transactional"
+
+// StreamQueues splits the streams into stream -> queue.
+func (c *Config) StreamQueues() (map[string]string, error) {
+	streams := map[string]string{Transactional: "default"}
+	seen := make(map[string]bool)
+	for _, s := range c.Streams {
+		name, class, ok := strings.Cut(strings.TrimSpace(s), "=")
+		switch {
+		case !ok:
+			return nil, fmt.Errorf("each stream is name=queue, such as newsletter=bulk")
+		case name == "" || len(name) > maxStream || strings.Trim(name, streamCharacters) != "":
+			return nil, fmt.Errorf("%q is no name of a stream: 1 to %d of a-z, 0-9, _ and -", name, maxStream)
+		case !slices.Contains([]string{"critical", "default", "bulk"}, class):
+			return nil, fmt.Errorf("%q is no queue: there are critical, default and bulk", class)
+		case seen[name]:
+			return nil, fmt.Errorf("the stream %s stands there twice", name)
+		}
+		seen[name], streams[name] = true, class
+	}
+	return streams, nil
+}
+
+const (
+	maxStream        = 64
+	streamCharacters = "abcdefghijklmnopqrstuvwxyz0123456789_-"
+)
 
 // Prefixes parses CIDRs; a single address stands for itself.
 func Prefixes(cidrs []string) ([]netip.Prefix, error) {

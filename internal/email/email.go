@@ -74,6 +74,7 @@ type Message struct {
 	Tags        []string
 	Metadata    map[string]string
 	Stream      string // "transactional"
+	Class       string // the queue its deliveries wait in, which its stream had at accept; empty: the default one
 	MessageID   string // RFC 5322 msg-id, with angle brackets
 	SizeBytes   int64  // octets of the composed mail, before signing
 	Recipients  []Recipient

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"errors"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -35,7 +36,7 @@ type checker struct {
 func (d *Desk) check(r *Request) *checker {
 	c := &checker{
 		desk: d, draft: &r.Draft, faults: newFaultList(r.Faults),
-		msg: &email.Message{World: r.World, KeyID: r.KeyID, Stream: transactional}, content: &email.Content{},
+		msg: &email.Message{World: r.World, KeyID: r.KeyID}, content: &email.Content{},
 	}
 	c.from()
 	c.recipients()
@@ -48,6 +49,7 @@ func (d *Desk) check(r *Request) *checker {
 	c.metadata()
 	c.scheduledAt()
 	c.ttlSeconds()
+	c.stream()
 	return c
 }
 
@@ -188,6 +190,20 @@ func (c *checker) ttlSeconds() {
 		return
 	}
 	c.ttl = time.Duration(seconds) * time.Second
+}
+
+// stream refuses a stream that this installation does not have: a mistyped one would
+// escape the suppressions of the one that was meant.
+func (c *checker) stream() {
+	c.msg.Stream = transactional
+	if c.draft.Stream != nil {
+		c.msg.Stream = *c.draft.Stream
+	}
+	class, ok := c.desk.options.Streams[c.msg.Stream]
+	if !ok {
+		c.faults.add("#/stream", InvalidFormat, "is not one of the streams "+strings.Join(slices.Sorted(maps.Keys(c.desk.options.Streams)), ", "))
+	}
+	c.msg.Class = class
 }
 
 // bounded reports a list that is too long and returns as much of it as is looked

@@ -18,6 +18,7 @@ type Draft struct {
 	Metadata    map[string]string
 	ScheduledAt *string // RFC 3339, unparsed
 	TTLSeconds  *int64
+	Stream      *string
 }
 
 // Mailbox is an address in either form: Text ("Name <a@b>"), or Email and Name if

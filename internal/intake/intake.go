@@ -34,7 +34,7 @@ const (
 	// enqueueWithin is how soon a message must be due to be enqueued here and not
 	// by the sweeper (DESIGN.md 2, row 4).
 	enqueueWithin = 2 * time.Minute
-	// transactional is the only stream there is.
+	// transactional is the stream of a message that names none.
 	transactional = "transactional"
 )
 
@@ -56,6 +56,9 @@ type Options struct {
 	AllowReserved    bool // POSTRIDER_ALLOW_RESERVED_DOMAINS
 	PerRecipient     bool // POSTRIDER_ENVELOPE=recipient
 	Limits           Limits
+	// Streams are the streams that messages may name, each with its queue. Nil:
+	// "transactional" alone, in [queue.Default].
+	Streams map[string]string
 	// Simulator reports whether an address is at sandbox.test; err says to the
 	// caller, without repeating it, that it names no simulator. Nil: all do.
 	Simulator func(address string) (is bool, err error)
@@ -83,6 +86,9 @@ type Marker interface {
 // New opens a desk.
 func New(o Options) *Desk {
 	o.Limits = o.Limits.orDefaults()
+	if o.Streams == nil {
+		o.Streams = map[string]string{transactional: queue.Default}
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -220,7 +226,7 @@ func (d *Desk) wake(ctx context.Context, m *email.Message) {
 	}
 	for i, e := range m.Envelopes {
 		job := queue.Delivery{World: m.World, Message: m.ID, Envelope: i, Generation: e.State.Generation}
-		if err := d.options.Queue.Add(ctx, queue.Default, job, due); err != nil {
+		if err := d.options.Queue.Add(ctx, m.Class, job, due); err != nil {
 			// The next one would fail, or wait, likewise.
 			d.options.Log.Warn("not enqueued, left to the sweeper", "message", m.ID, "envelope", i, "of", len(m.Envelopes), "error", err)
 			return

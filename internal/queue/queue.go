@@ -43,6 +43,9 @@ const (
 	Notify   = "notify"
 )
 
+// Classes are the queues of mail, the most urgent first.
+func Classes() []string { return []string{Critical, Default, Bulk} }
+
 // Kind is one kind of job: Delivery or Notification.
 type Kind interface {
 	taskType() string

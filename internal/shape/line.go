@@ -46,29 +46,16 @@ func (p *provider) lined() int {
 // join puts a waiter into the line, or gives nil where waiting has no point: the
 // provider rests or is doubtful, or the line is full of its equals.
 func (s *Shaper) join(p *provider, r rank, now time.Time) *waiter {
-	if !p.open(now) || s.crowded(p) {
+	if !p.open(now) || s.crowded(p, r) {
 		return nil
 	}
-	if p.lined() >= max(1, s.o.Total/8) || s.waiting >= max(1, s.o.Total/4) {
-		if !s.displace(p, r) {
-			return nil
-		}
+	if p.lines[r].Len() >= max(1, s.total(r)/8) || s.waiting[r] >= max(1, s.total(r)/4) {
+		return nil
 	}
 	w := &waiter{p: p, rank: r, answered: make(chan struct{})}
 	w.place = p.lines[r].PushBack(w)
-	s.waiting++
+	s.waiting[r]++
 	return w
-}
-
-// displace sends the last waiter of the lowest class below r away.
-func (s *Shaper) displace(p *provider, r rank) bool {
-	for low := rank(ranks - 1); low > r; low-- {
-		if e := p.lines[low].Back(); e != nil {
-			s.dismiss(e.Value.(*waiter))
-			return true
-		}
-	}
-	return false
 }
 
 func (s *Shaper) dismiss(w *waiter) {
@@ -82,7 +69,7 @@ func (s *Shaper) leave(w *waiter) {
 	}
 	w.p.lines[w.rank].Remove(w.place)
 	w.place = nil
-	s.waiting--
+	s.waiting[w.rank]--
 }
 
 // serve gives free connections to the line, the highest class first; when the

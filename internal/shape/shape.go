@@ -31,8 +31,11 @@ import (
 type Options struct {
 	Start, Max int           // connections per provider: 2, 10
 	Pause      time.Duration // after 421 or 4.7.x: 1 min growing to 15 times that
-	Total      int           // deliveries at once in the process (100): bounds slow hosts to half
-	Now        func() time.Time
+	// Total is how many deliveries of the class default there are at once in the
+	// process (100); Others of each of the other classes, which have workers of their
+	// own (as many). Slow hosts get half of each.
+	Total, Others int
+	Now           func() time.Time
 }
 
 // What is fixed: none of these is worth an option.
@@ -73,8 +76,8 @@ type Shaper struct {
 	providers map[string]*provider
 	recent    *list.List // of *provider, the latest used first
 	young     *list.List // of *Slot, held for less than slowAfter, the oldest first
-	doubtful  int        // slots held at providers that are slow or not proven yet, or for long
-	waiting   int        // waiters in all lines
+	doubtful  [ranks]int // slots held at providers that are slow or not proven yet, or for long
+	waiting   [ranks]int // waiters in all lines
 	swept     time.Time
 }
 
@@ -93,6 +96,9 @@ func New(o Options) *Shaper {
 	if o.Total <= 0 {
 		o.Total = 100
 	}
+	if o.Others <= 0 {
+		o.Others = o.Total
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -103,7 +109,7 @@ func New(o Options) *Shaper {
 type Slot struct {
 	s        *Shaper
 	p        *provider
-	bulk     bool
+	rank     rank
 	doubtful bool // counted in Shaper.doubtful
 	probe    bool
 	epoch    int // of the provider, when it was given
@@ -126,9 +132,9 @@ func (s *Shaper) Acquire(provider string, class string) (*Slot, time.Time) {
 
 // Wait is Acquire with some patience: where nothing but busy connections is in
 // the way it stands in the provider's line for at most max. Lines are bounded, one
-// at an eighth and all together at a quarter of Options.Total, so that with the
-// slow ones they leave room for others; where the line is full, a higher class
-// takes the place of a lower one. It ends early when ctx does.
+// at an eighth and all together at a quarter of the class's workers, so that with
+// the slow ones they leave room for others. The higher class is served first. It
+// ends early when ctx does.
 func (s *Shaper) Wait(ctx context.Context, provider, class string, max time.Duration) (*Slot, time.Time) {
 	s.mu.Lock()
 	now, rank := s.o.Now(), rankOf(class)
@@ -176,7 +182,7 @@ func (sl *Slot) Release(f Feedback) {
 	sl.p = nil
 	p.moved = now
 	p.held--
-	if sl.bulk {
+	if sl.rank == bulk {
 		p.heldBulk--
 	}
 	if sl.young != nil {
@@ -185,7 +191,7 @@ func (sl *Slot) Release(f Feedback) {
 		p.slowHeld--
 	}
 	if sl.doubtful {
-		s.doubtful--
+		s.doubtful[sl.rank]--
 	}
 	p.learn(sl, f, now)
 	s.serve(p, now)
@@ -203,7 +209,7 @@ func (s *Shaper) age(now time.Time) {
 		sl.p.slowHeld++
 		if !sl.doubtful {
 			sl.doubtful = true
-			s.doubtful++
+			s.doubtful[sl.rank]++
 		}
 	}
 }
@@ -212,43 +218,51 @@ func (s *Shaper) age(now time.Time) {
 func (s *Shaper) grant(p *provider, r rank, now time.Time) *Slot {
 	s.age(now)
 	doubtful := p.doubtful()
-	if !p.open(now) || !p.room(r) || s.crowded(p) {
+	if !p.open(now) || !p.room(r) || s.crowded(p, r) {
 		return nil
 	}
-	sl := &Slot{s: s, p: p, bulk: r == bulk, doubtful: doubtful, probe: p.broken, epoch: p.epoch, since: now}
+	sl := &Slot{s: s, p: p, rank: r, doubtful: doubtful, probe: p.broken, epoch: p.epoch, since: now}
 	sl.young = s.young.PushBack(sl)
 	p.moved, p.trialPause = now, 0
 	p.held++
-	if sl.bulk {
+	if r == bulk {
 		p.heldBulk++
 	}
 	if doubtful {
-		s.doubtful++
+		s.doubtful[r]++
 	}
 	return sl
 }
 
-// crowded reports whether so many slots are held at doubtful providers that this
-// one gets none. Those known to be slow share half of the process. One that nobody
+// crowded reports whether a class holds so many slots at doubtful providers that
+// this one gets none. Those known to be slow share half of its workers. One that nobody
 // knows gets a first slot from a little beyond that half, so that it need not wait
 // for them: one transaction tells whether it is healthy. A second slot before that
 // it gets only while few are in doubt.
-func (s *Shaper) crowded(p *provider) bool {
+func (s *Shaper) crowded(p *provider, r rank) bool {
 	if !p.doubtful() {
 		return false
 	}
-	most := max(1, s.o.Total/2)
+	most := max(1, s.total(r)/2)
 	if !p.slow() {
-		most = s.trials()
+		most = s.trials(r)
 		if p.held == 0 {
-			most = max(1, s.o.Total/2+s.trials())
+			most = max(1, s.total(r)/2+s.trials(r))
 		}
 	}
-	return s.doubtful >= most
+	return s.doubtful[r] >= most
 }
 
-// trials is the part of the process that is kept for first slots.
-func (s *Shaper) trials() int { return s.o.Total / 8 }
+// trials is the part of a class's workers that is kept for first slots.
+func (s *Shaper) trials(r rank) int { return s.total(r) / 8 }
+
+// total is how many deliveries of a class there are at once.
+func (s *Shaper) total(r rank) int {
+	if r == normal {
+		return s.o.Total
+	}
+	return s.o.Others
+}
 
 // provider finds or makes a provider's state and marks it used.
 func (s *Shaper) provider(name string, now time.Time) *provider {

@@ -158,8 +158,8 @@ func TestSlowHoldersTakeHalf(t *testing.T) {
 		held = append(held, take(s, fmt.Sprint("tarpit", i), "default")...)
 	}
 	c.advance(time.Minute)
-	if len(held) != 12 || s.doubtful != 12 {
-		t.Errorf("%d doubtful slots of 20, want half and a little for those never met", s.doubtful)
+	if len(held) != 12 || s.doubtful[normal] != 12 {
+		t.Errorf("%v doubtful slots of 20, want half and a little for those never met", s.doubtful)
 	}
 	slot, later := s.Acquire("unknown", "default")
 	if slot != nil || !later.After(c.now) {
@@ -173,8 +173,8 @@ func TestSlowHoldersTakeHalf(t *testing.T) {
 	for i := range 100 {
 		take(s, fmt.Sprint("tarpit", i), "default")
 	}
-	if s.doubtful > 12 {
-		t.Errorf("%d doubtful slots of 20", s.doubtful)
+	if s.doubtful[normal] > 12 {
+		t.Errorf("%v doubtful slots of 20", s.doubtful)
 	}
 	n := 0
 	for _, p := range s.providers {
@@ -291,7 +291,7 @@ func check(t *testing.T, s *Shaper) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	waiting, held := 0, 0
+	var waiting, held [ranks]int
 	for _, p := range s.providers {
 		if p.held < 0 || p.heldBulk < 0 || p.heldBulk > p.held || p.slowHeld < 0 || p.slowHeld > p.held {
 			t.Fatalf("%s: held %d, bulk %d, slow %d", p.name, p.held, p.heldBulk, p.slowHeld)
@@ -299,17 +299,25 @@ func check(t *testing.T, s *Shaper) {
 		if p.limit < 1 || p.limit > s.o.Max {
 			t.Fatalf("%s: limit %d", p.name, p.limit)
 		}
-		if n := p.lined(); n > max(1, s.o.Total/8) {
-			t.Fatalf("%s: %d in line", p.name, n)
+		for r := range p.lines {
+			if n := p.lines[r].Len(); n > max(1, s.total(rank(r))/8) {
+				t.Fatalf("%s: %d in line %d", p.name, n, r)
+			}
+			waiting[r] += p.lines[r].Len()
 		}
-		waiting += p.lined()
-		held += p.held
+		held[normal] += p.held - p.heldBulk
+		held[bulk] += p.heldBulk
 	}
-	if waiting != s.waiting || waiting > max(1, s.o.Total/4) {
-		t.Fatalf("%d waiting, counted %d", waiting, s.waiting)
+	if waiting != s.waiting {
+		t.Fatalf("%v waiting, counted %v", waiting, s.waiting)
 	}
-	if s.doubtful < 0 || s.doubtful > held {
-		t.Fatalf("%d doubtful of %d held", s.doubtful, held)
+	for r, n := range waiting {
+		if n > max(1, s.total(rank(r))/4) || s.doubtful[r] < 0 {
+			t.Fatalf("class %d: %d waiting, %d doubtful", r, n, s.doubtful[r])
+		}
+	}
+	if s.doubtful[bulk] > held[bulk] || s.doubtful[critical]+s.doubtful[normal] > held[normal] {
+		t.Fatalf("%v doubtful of %v held", s.doubtful, held)
 	}
 }
 
@@ -326,7 +334,7 @@ func TestProperties(t *testing.T) {
 				c.advance(time.Duration(r.Int64N(int64(20 * time.Second))))
 			case 1:
 				name, class := fmt.Sprint("p", r.IntN(5)), []string{"critical", "default", "bulk"}[r.IntN(3)]
-				doubtful := s.doubtful
+				doubtful := s.doubtful[rankOf(class)]
 				slot, later := s.Acquire(name, class)
 				if (slot == nil) != later.After(c.now) {
 					t.Fatalf("seed %d: slot %v and later %v", seed, slot != nil, later)
@@ -339,8 +347,8 @@ func TestProperties(t *testing.T) {
 				if p.held > p.limit || c.now.Before(p.pausedUntil) || (p.broken && p.held > 1) || p.heldBulk > max(1, p.limit/2) && class == "bulk" {
 					t.Fatalf("seed %d: a slot that should not be: %+v", seed, p)
 				}
-				if s.doubtful > doubtful && slot.doubtful && doubtful >= max(1, s.o.Total/2+s.o.Total/8) {
-					t.Fatalf("seed %d: %d doubtful of %d", seed, s.doubtful, s.o.Total)
+				if total := s.total(rankOf(class)); s.doubtful[rankOf(class)] > doubtful && slot.doubtful && doubtful >= max(1, total/2+total/8) {
+					t.Fatalf("seed %d: %v doubtful of %d", seed, s.doubtful, total)
 				}
 			case 2:
 				if len(held) > 0 {
@@ -353,8 +361,8 @@ func TestProperties(t *testing.T) {
 		}
 		release(held, Neutral)
 		check(t, s)
-		if s.doubtful != 0 {
-			t.Fatalf("seed %d: %d doubtful with nothing held", seed, s.doubtful)
+		if s.doubtful != [ranks]int{} {
+			t.Fatalf("seed %d: %v doubtful with nothing held", seed, s.doubtful)
 		}
 	}
 }

@@ -117,8 +117,8 @@ func TestAFreshProviderAmongTarpits(t *testing.T) {
 	if n := len(take(b.s, "good", "default")); n != 2 {
 		t.Errorf("%d slots once it is known", n)
 	}
-	if b.s.doubtful > 64+16 {
-		t.Errorf("%d of 128 slots at tarpits", b.s.doubtful)
+	if b.s.doubtful[normal] > 64+16 {
+		t.Errorf("%v of 128 slots at tarpits", b.s.doubtful)
 	}
 }
 

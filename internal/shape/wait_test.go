@@ -19,7 +19,7 @@ func TestWaitTakesTheSlotThatFallsFree(t *testing.T) {
 		var order []string
 		var mu sync.Mutex
 		var wg sync.WaitGroup
-		for _, class := range []string{"bulk", "default", "critical"} { // Total/8 = 2 in line: bulk is displaced
+		for _, class := range []string{"bulk", "default", "critical"} { // one line, the highest class first
 			wg.Go(func() {
 				slot, later := s.Wait(t.Context(), "a", class, time.Second)
 				mu.Lock()
@@ -32,7 +32,7 @@ func TestWaitTakesTheSlotThatFallsFree(t *testing.T) {
 					return
 				}
 				order = append(order, class)
-				wg.Go(func() { time.Sleep(time.Millisecond); slot.Release(Good) })
+				wg.Go(func() { time.Sleep(time.Millisecond); slot.Release(Neutral) })
 			})
 			synctest.Wait()
 			check(t, s)
@@ -40,7 +40,7 @@ func TestWaitTakesTheSlotThatFallsFree(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		held[0].Release(Neutral)
 		wg.Wait()
-		if got := fmt.Sprint(order); got != "[bulk later critical default]" {
+		if got := fmt.Sprint(order); got != "[critical default bulk]" {
 			t.Errorf("served %s", got)
 		}
 	})
@@ -75,7 +75,7 @@ func TestWaitEnds(t *testing.T) {
 					t.Errorf("slot %v, later %v, after %v", slot != nil, later, time.Since(begun))
 				}
 				check(t, s)
-				if s.waiting != 0 {
+				if s.waiting != [ranks]int{} {
 					t.Error("still in line")
 				}
 			})
@@ -185,7 +185,24 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 	check(t, s)
-	if s.waiting != 0 || s.doubtful != 0 {
-		t.Errorf("%d waiting, %d doubtful at the end", s.waiting, s.doubtful)
+	if s.waiting != [ranks]int{} || s.doubtful != [ranks]int{} {
+		t.Errorf("%v waiting, %v doubtful at the end", s.waiting, s.doubtful)
 	}
+}
+
+// The workers of a class are its own: hosts that stall in one leave the others alone.
+func TestClassesStallApart(t *testing.T) {
+	c := newClock()
+	s := New(Options{Total: 40, Others: 8, Now: c.Now})
+	for i := range 100 {
+		take(s, fmt.Sprint("tarpit", i), "bulk")
+		take(s, fmt.Sprint("tarpit", i), "default")
+	}
+	if s.doubtful != [ranks]int{normal: 25, bulk: 5} {
+		t.Errorf("doubtful %v, want 5 of the 8 for bulk and 25 of the 40 for default", s.doubtful)
+	}
+	if slot, _ := s.Acquire("unknown", "critical"); slot == nil {
+		t.Error("critical gets no slot while others stall")
+	}
+	check(t, s)
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -219,9 +220,7 @@ func firstState(in *email.Message) *email.Message {
 	for _, t := range []*time.Time{&m.CreatedAt, &m.ScheduledAt, &m.ExpiresAt} {
 		*t = fromMS(toMS(*t))
 	}
-	if m.Stream == "" {
-		m.Stream = defaultStream
-	}
+	m.Stream, m.Class = cmp.Or(m.Stream, defaultStream), cmp.Or(m.Class, defaultClass)
 	if m.MessageID == "" {
 		m.MessageID = impliedMessageID(&m)
 	}

@@ -191,7 +191,7 @@ func (c *checker) waiting(ctx context.Context, f *facts) error {
 			continue
 		}
 		entry := Entry{
-			World: c.world, Message: f.msg.ID, Envelope: i, Class: defaultClass, State: e.State, ExpiresAt: f.msg.ExpiresAt,
+			World: c.world, Message: f.msg.ID, Envelope: i, Class: f.msg.Class, State: e.State, ExpiresAt: f.msg.ExpiresAt,
 		}
 		if err := c.o.Waiting(ctx, entry, f.due[i]); err != nil {
 			return err

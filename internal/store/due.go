@@ -22,7 +22,7 @@ type Entry struct {
 	ExpiresAt time.Time
 }
 
-// defaultClass is the queue of transactional mail, the only stream so far.
+// defaultClass is the queue of a message without another.
 const defaultClass = "default"
 
 // Shards is the number of parts of the key space.
@@ -97,7 +97,7 @@ func readEntry(w email.World, member string, raw *redis.StringCmd) (Entry, error
 	if envelope >= len(s.Envelopes) {
 		return Entry{}, fmt.Errorf("%w: no such envelope", ErrBroken)
 	}
-	e.State, e.ExpiresAt = s.Envelopes[envelope].decode(), fromMS(s.Expires)
+	e.Class, e.State, e.ExpiresAt = s.class(), s.Envelopes[envelope].decode(), fromMS(s.Expires)
 	return e, nil
 }
 

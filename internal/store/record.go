@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -52,6 +53,7 @@ type envelopeMeta struct {
 // cjson, so it has no empty array, no null and no number beyond 14 digits: lists
 // that may be empty are words in a string.
 type state struct {
+	Class      string           `json:"q,omitempty"` // the queue; absent: default
 	Expires    int64            `json:"x,omitempty"`
 	Scheduled  int64            `json:"t,omitempty"`
 	Completed  int64            `json:"c,omitempty"`
@@ -188,7 +190,7 @@ func encodeMeta(m *email.Message) ([]byte, error) {
 }
 
 func encodeState(m *email.Message) ([]byte, error) {
-	out := state{Expires: toMS(m.ExpiresAt), Scheduled: toMS(m.ScheduledAt), Completed: toMS(m.CompletedAt)}
+	out := state{Class: classWord(m.Class), Expires: toMS(m.ExpiresAt), Scheduled: toMS(m.ScheduledAt), Completed: toMS(m.CompletedAt)}
 	for _, r := range m.Recipients {
 		s := r.State
 		out.Recipients = append(out.Recipients, recipientState{
@@ -204,6 +206,16 @@ func encodeState(m *email.Message) ([]byte, error) {
 	return json.Marshal(out)
 }
 
+// classWord is a class as it is stored: the default one is left out.
+func classWord(class string) string {
+	if class == defaultClass {
+		return ""
+	}
+	return class
+}
+
+func (s *state) class() string { return cmp.Or(s.Class, defaultClass) }
+
 // decodeMessage reads a record's fields as Redis gave them.
 func decodeMessage(w email.World, id string, fields map[string]string) (*email.Message, error) {
 	var fixed meta
@@ -218,7 +230,7 @@ func decodeMessage(w email.World, id string, fields map[string]string) (*email.M
 		ID: long(id), World: w, KeyID: fixed.Key, CreatedAt: fromMS(fixed.Created), ScheduledAt: fromMS(now.Scheduled),
 		ExpiresAt: fromMS(now.Expires), CompletedAt: fromMS(now.Completed), From: email.Address(fixed.From),
 		To: fromMailboxes(fixed.To), Cc: fromMailboxes(fixed.Cc), Bcc: fromMailboxes(fixed.Bcc), ReplyTo: fromMailboxes(fixed.ReplyTo),
-		Subject: fixed.Subject, Tags: fixed.Tags, Metadata: fixed.Metadata, Stream: fixed.Stream,
+		Subject: fixed.Subject, Tags: fixed.Tags, Metadata: fixed.Metadata, Stream: fixed.Stream, Class: now.class(),
 		MessageID: fixed.MessageID, SizeBytes: fixed.SizeBytes,
 	}
 	if m.Stream == "" {

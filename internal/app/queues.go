@@ -1,0 +1,70 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"postrider/internal/queue"
+	"postrider/internal/store"
+)
+
+// unhurried is how soon an idle queue sees a new job that is in no hurry of
+// milliseconds. Each look costs Redis a command.
+const unhurried = 50 * time.Millisecond
+
+// notifyConcurrency is more than all endpoints of both worlds may hold at once: those
+// that answer slowly can never take the last place.
+const notifyConcurrency = 2*store.MaxWebhooks*10 + 48
+
+// others is how many deliveries there are at once of each class but the default
+// one. They come on top: a full class never takes the workers of another.
+func others(concurrency int) int { return max(1, concurrency/4) }
+
+// openQueues opens a server for each queue.
+func (a *App) openQueues(rdb redis.UniversalClient) {
+	options := queue.ServerOptions{Log: a.options.Log, DrainTimeout: a.options.Pace.Drain}
+	deliver := func(ctx context.Context, d queue.Delivery) error { return a.worker.Deliver(ctx, d) }
+	for _, class := range queue.Classes() {
+		options.Class, options.Concurrency, options.CheckInterval = class, others(a.options.Config.Concurrency), 0
+		switch class {
+		case queue.Default:
+			options.Concurrency = a.options.Config.Concurrency
+		case queue.Bulk:
+			options.CheckInterval = unhurried
+		}
+		a.servers = append(a.servers, queue.NewServer(rdb, options, deliver))
+	}
+	options.Class, options.Concurrency, options.CheckInterval = queue.Notify, notifyConcurrency, unhurried
+	a.servers = append(a.servers, queue.NewServer(rdb, options,
+		func(ctx context.Context, n queue.Notification) error { return a.worker.Notify(ctx, n) }))
+}
+
+// startQueues begins to take jobs.
+func (a *App) startQueues() error {
+	for _, s := range a.servers {
+		if err := s.Start(); err != nil {
+			return fmt.Errorf("start the queues: %w", err)
+		}
+	}
+	return nil
+}
+
+// stopQueues takes no new jobs; running ones go on.
+func (a *App) stopQueues() {
+	for _, s := range a.servers {
+		s.Stop()
+	}
+}
+
+// shutdownQueues waits for the running jobs, of all queues at once.
+func (a *App) shutdownQueues() {
+	var ending sync.WaitGroup
+	for _, s := range a.servers {
+		ending.Go(s.Shutdown)
+	}
+	ending.Wait()
+}
