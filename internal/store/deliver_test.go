@@ -293,6 +293,24 @@ func TestMark(t *testing.T) {
 	})
 }
 
+// An attempt of several transactions marks each: whoever was not marked was not sent to.
+func TestMarksOfSeveralTransactions(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		msg := f.accept(t, draft(f.Messages, "a@example.org", "b@example.org", "c@example.org"))
+		claim := f.begin(t, msg, 0, start())
+		for _, accepted := range [][]int{{2}, {0}, {0}} {
+			if err := f.Messages.Mark(t.Context(), claim, accepted, nil, start()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		equal(t, "marked", f.get(t, msg).Envelopes[0].State.Marked, []int{2, 0})
+		var refused *Refused
+		if err := f.Messages.Mark(t.Context(), claim, []int{1}, nil, msg.ExpiresAt); !errors.As(err, &refused) || refused.Why != "expired" {
+			t.Errorf("a further mark at expiry = %v, want expired", err)
+		}
+	})
+}
+
 func TestMarkExpired(t *testing.T) {
 	each(t, Options{}, func(t *testing.T, f *fixture) {
 		msg := f.accept(t, draft(f.Messages, "ada@example.org"))

@@ -16,15 +16,20 @@ import (
 //	     separated by spaces
 //
 // Returns 'ok', 'lost', 'canceled' or 'expired'. Safe to run twice: a second run
-// finds its own mark and answers ok.
+// finds its own mark and answers ok. An attempt has several marks if it has several
+// transactions: each adds its recipients.
 const markScript = `
 local raw = redis.call('HGET', KEYS[1], 's')
 if not raw then return 'lost' end
 local s = cjson.decode(raw)
 local e = (s.e or {})[tonumber(ARGV[1]) + 1]
 if not e or e.f ~= tonumber(ARGV[2]) then return 'lost' end
-if e.p == 'marked' then return 'ok' end
-if e.p ~= 'flight' then return 'lost' end
+if e.p ~= 'flight' and e.p ~= 'marked' then return 'lost' end
+
+local marked, all = {}, true
+for i in string.gmatch(e.p == 'marked' and e.m or '', '%d+') do marked[i] = true end
+for i in string.gmatch(ARGV[4], '%d+') do all = all and marked[i] end
+if all then return 'ok' end
 
 local wanted = false
 for i in string.gmatch(ARGV[4], '%d+') do
@@ -37,7 +42,7 @@ end
 if not wanted then return 'canceled' end
 if s.x and tonumber(ARGV[3]) >= s.x then return 'expired' end
 
-e.p, e.m = 'marked', ARGV[4]
+e.p, e.m = 'marked', (e.p == 'marked' and e.m .. ' ' or '') .. ARGV[4]
 if not e.k then e.k = ARGV[5] end
 redis.call('HSET', KEYS[1], 's', cjson.encode(s))
 return 'ok'
