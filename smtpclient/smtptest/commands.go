@@ -60,7 +60,7 @@ func (x *session) keywords() []string {
 	return append(list, o.Keywords...)
 }
 
-// auth runs AUTH PLAIN (with an initial response) and AUTH LOGIN.
+// auth runs AUTH PLAIN and AUTH LOGIN.
 func (x *session) auth(c Command, arg string) error {
 	a := x.action(c)
 	if a != (Action{}) {
@@ -70,7 +70,14 @@ func (x *session) auth(c Command, arg string) error {
 	var user, password string
 	switch mechanism, initial, _ := strings.Cut(arg, " "); mechanism {
 	case "PLAIN":
-		parts := strings.Split(decode(initial), "\x00")
+		response := decode(initial)
+		if initial == "" {
+			var err error
+			if response, err = x.challenge(""); err != nil {
+				return err
+			}
+		}
+		parts := strings.Split(response, "\x00")
 		if len(parts) != 3 {
 			return x.refuse("501 5.5.2 cannot read that")
 		}

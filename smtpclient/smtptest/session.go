@@ -158,6 +158,9 @@ func (x *session) end(a Action) error {
 		return err
 	}
 	if a.Stall {
+		x.srv.mu.Lock()
+		x.record.Stalled = true
+		x.srv.mu.Unlock()
 		_, _ = io.Copy(io.Discard, x.nc)
 	}
 	if tcp, ok := x.tcp.(*net.TCPConn); ok && a.Reset {

@@ -23,6 +23,22 @@
 //	one := smtptest.New(t, smtptest.Options{Addr: "127.0.0.2:0"})
 //	two := smtptest.New(t, smtptest.Options{Addr: fmt.Sprintf("127.0.0.3:%d", one.Addr().Port())})
 //
+// What the server saw is told by [Server.Mails], [Server.Sessions] with their commands,
+// [Server.Uses] of the script, and [Server.Violations]. A function, [Options].Handle, is
+// asked where the script says nothing, for what a list cannot say:
+//
+//	Handle: func(c smtptest.Command) smtptest.Action {
+//		if c.Stage == "RCPT" && len(c.To) == 10 {
+//			return smtptest.Reply("452 4.5.3 too many recipients")
+//		}
+//		return smtptest.Pass()
+//	}
+//
+// It misbehaves in more ways than replies: [Garbage] and [Flood] send what is no SMTP,
+// [Stall], [Close] and [Reset] stop talking, and an [Action] combines them, as in
+// Action{After: 1000, Answer: "552 5.3.4 too large", Close: true} while content is read.
+// A reply before its command is Garbage with two replies at the stage before.
+//
 // It is a test double, not an MTA: it relays nothing and does not judge addresses. It
 // does watch the client's manners (RFC 5321, RFC 2920): see [Session].Violations. Only
 // tests may import it.
@@ -174,6 +190,7 @@ type Session struct {
 	User       string   // authenticated
 	Commands   []string // as received, without CRLF; credentials too
 	Violations []string // what the client should not have done
+	Stalled    bool     // an Action.Stall is in force: all that was to be said has been sent
 	Ended      bool
 }
 
