@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"syscall"
 )
@@ -15,9 +16,12 @@ type attempt struct {
 	res  *Result
 	log  *transcript
 
-	eightBit bool // the data has octets above 127
-	size     int64
-	failed   []*Error // addresses given up
+	from    mailbox
+	boxes   []mailbox // of Mail.To
+	content content
+	size    int64
+	batch   int      // recipients of a transaction at most
+	failed  []*Error // addresses given up
 
 	dialled     int // addresses
 	greeted     int // of those, that greeted with 2xx
@@ -28,29 +32,34 @@ func newAttempt(t *Transport, p *Plan, m *Mail) *attempt {
 	now := t.o.Now
 	return &attempt{
 		t: t, plan: p, mail: m,
-		log:  &transcript{now: now},
-		size: wireSize(m.Data),
-		res:  &Result{Recipients: make([]RecipientResult, len(m.To)), StartedAt: now()},
+		log:   &transcript{now: now},
+		size:  wireSize(m.Data),
+		boxes: make([]mailbox, len(m.To)),
+		batch: t.o.MaxRecipients,
+		res:   &Result{Recipients: make([]RecipientResult, len(m.To)), StartedAt: now()},
 	}
 }
 
 // admit refuses what no server should ever see. False if nobody is left to send to.
 func (a *attempt) admit() bool {
-	eightBit, err := checkData(a.mail.Data)
-	a.eightBit = eightBit
-	if err != nil {
+	var err error
+	if a.content, err = checkData(a.mail.Data); err != nil {
 		a.settle(localError("5.6.0", err))
 		return false
 	}
-	if a.mail.From != "" {
-		if err := checkPath(a.mail.From); err != nil {
-			a.settle(localError(pathStatus(err, "5.1.7"), err))
+	if err := a.mail.DSN.check(); err != nil {
+		a.settle(localError("5.5.4", err))
+		return false
+	}
+	if a.mail.From != "" { // RFC 5321 4.5.5: the null reverse-path
+		if a.from, err = parseMailbox(a.mail.From); err != nil {
+			a.settle(localError("5.1.7", err))
 			return false
 		}
 	}
 	for i, to := range a.mail.To {
-		if err := checkPath(to); err != nil {
-			a.set(i, localError(pathStatus(err, "5.1.3"), err))
+		if a.boxes[i], err = parseMailbox(to); err != nil {
+			a.set(i, localError("5.1.3", err))
 		}
 	}
 	return len(a.unsettled()) > 0
@@ -59,13 +68,6 @@ func (a *attempt) admit() bool {
 // localError is a permanent Error of our own making.
 func localError(enhanced string, err error) *Error {
 	return &Error{Stage: StageLocal, Enhanced: enhanced, Err: err}
-}
-
-func pathStatus(err error, syntax string) string {
-	if errors.Is(err, ErrInternational) {
-		return "5.6.7"
-	}
-	return syntax
 }
 
 // run tries the addresses until one gives an outcome.
@@ -92,8 +94,9 @@ func (a *attempt) run(ctx context.Context) {
 	a.giveUp(ctx)
 }
 
-// try runs the transaction with one address, on a kept connection if there is one.
-// It returns an error if the address could not be brought to MAIL.
+// try hands the recipients that have no outcome yet to one address, on a kept
+// connection if there is one. It returns an error if the address could not be brought
+// to take them.
 func (a *attempt) try(ctx context.Context, h *Host, addr netip.AddrPort) *Error {
 	if !h.Trusted {
 		if err := a.t.guard.Check(addr.Addr()); err != nil {
@@ -101,27 +104,103 @@ func (a *attempt) try(ctx context.Context, h *Host, addr netip.AddrPort) *Error 
 			return &Error{Stage: StageConnect, Host: h.Name, Addr: addr, Enhanced: "5.4.4", Err: err}
 		}
 	}
-	if c := a.t.pool.get(keyOf(h, addr)); c != nil {
-		c.attach(ctx, a.log)
+	if c := a.t.pool.get(keyOf(h, addr), a.fitted); c != nil {
+		c.attach(ctx, a)
+		c.trace.reused(c)
 		a.log.note("kept connection to %s (%s)", h.Name, addr)
 		a.describe(c)
 		a.res.Reused = true
-		if stale := a.transact(c); !stale {
+		before := len(a.unsettled())
+		if err := a.serve(c); err != nil || len(a.unsettled()) == 0 {
+			return err
+		}
+		if len(a.unsettled()) == before {
+			a.log.note("the kept connection was stale")
+			a.res.Reused = false
+		}
+	}
+	// A new connection settles at least one recipient, and all but those whom this
+	// server wants on another.
+	for n := 0; ; n++ {
+		a.res.Host, a.res.Addr = h.Name, addr
+		c, err := a.open(ctx, h, addr)
+		if n == 0 && (err == nil || !unreachable(err)) {
+			a.dialled++
+		}
+		if err != nil {
+			return err
+		}
+		if err := a.serve(c); err != nil || len(a.unsettled()) == 0 {
+			return err
+		}
+	}
+}
+
+// serve runs one transaction after the other on a connection, until everybody has an
+// outcome or the connection has served enough; then the rest is left for a new one.
+// It returns an error if this server cannot take those who are left.
+func (a *attempt) serve(c *conn) *Error {
+	defer a.release(c)
+	for {
+		to, err := a.next(c)
+		if err != nil || len(to) == 0 {
+			return err
+		}
+		tx := &transaction{attempt: a, c: c, to: to}
+		if err := tx.run(); err != nil {
+			return err
+		}
+		if c.broken || a.worn(c) {
 			return nil
 		}
-		a.log.note("the kept connection was stale")
-		a.res.Reused = false
 	}
-	a.res.Host, a.res.Addr = h.Name, addr
-	c, err := a.open(ctx, h, addr)
-	if err == nil || !unreachable(err) {
-		a.dialled++
+}
+
+// next picks the recipients of the next transaction, as many as one may have.
+// Without SMTPUTF8 those whose address is not ASCII are left for another host.
+func (a *attempt) next(c *conn) ([]int, *Error) {
+	if err := a.unfit(c); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return err
+	left := a.unsettled()
+	var to []int
+	for _, i := range left {
+		if len(to) < a.batch && (!a.boxes[i].utf8 || c.ext.international()) {
+			to = append(to, i)
+		}
 	}
-	a.transact(c)
+	if len(to) == 0 && len(left) > 0 {
+		return nil, c.unable("5.6.7", ErrInternational)
+	}
+	return to, nil
+}
+
+// unfit tells what this server cannot take, before anything is sent: nobody's outcome
+// yet, for another host may. Only a mail above its size limit ends here.
+func (a *attempt) unfit(c *conn) *Error {
+	switch {
+	case c.ext.size > 0 && a.size > c.ext.size:
+		// RFC 1870 7: the announced limit alone tells that it will never be accepted.
+		a.settle(c.unable("5.3.4", fmt.Errorf("%w: %d octets, limit %d", ErrTooLarge, a.size, c.ext.size)))
+	case (a.from.utf8 || a.content.international) && !c.ext.international():
+		return c.unable("5.6.7", ErrInternational) // RFC 6531 3.2
+	case a.content.eightBit && !c.ext.eightBit:
+		return c.unable("5.6.3", ErrEightBit) // RFC 6152 3
+	}
 	return nil
+}
+
+// fitted reports whether a kept connection is one for this mail. Another to the same
+// address may offer more: there can be many servers behind one.
+func (a *attempt) fitted(c *conn) bool {
+	for _, i := range a.unsettled() {
+		if a.boxes[i].utf8 && !c.ext.international() {
+			return false
+		}
+	}
+	return (c.ext.size == 0 || a.size <= c.ext.size) &&
+		(c.ext.international() || !a.from.utf8 && !a.content.international) &&
+		(c.ext.eightBit || !a.content.eightBit)
 }
 
 // describe notes in the result what connection the attempt is on.
@@ -234,5 +313,6 @@ func (a *attempt) settle(e *Error) {
 func (a *attempt) result() *Result {
 	a.res.Transcript = a.log.lines()
 	a.res.EndedAt = a.t.o.Now()
+	a.t.o.Trace.done(a.res)
 	return a.res
 }

@@ -26,6 +26,8 @@ func (c *conn) authenticate(a *Auth) *Error {
 		}
 	}
 	switch {
+	case slices.Contains(c.ext.auth, "PLAIN") && len("AUTH PLAIN ")+len(plain)+2 > 512:
+		return c.exchange("AUTH PLAIN", "", plain) // RFC 4954 4: too long to go with the command
 	case slices.Contains(c.ext.auth, "PLAIN"):
 		return c.exchange("AUTH PLAIN "+plain, "AUTH PLAIN [redacted]")
 	case slices.Contains(c.ext.auth, "LOGIN"):

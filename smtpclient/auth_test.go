@@ -21,6 +21,7 @@ func TestAuth(t *testing.T) {
 	t.Parallel()
 	users := map[string]string{"rider": "s3cret pass"}
 	onlyLogin := smtptest.Reply("250-mx1.b.test\r\n250 AUTH CRAM-MD5 LOGIN")
+	long := strings.Repeat("p", 400)
 	echo := smtptest.Reply("535 5.7.8 no, s3cret pass is wrong, so is " + base64.StdEncoding.EncodeToString([]byte("\x00rider\x00s3cret pass")))
 	for _, c := range []struct {
 		name string
@@ -30,6 +31,7 @@ func TestAuth(t *testing.T) {
 	}{
 		{"plain", smtptest.Options{Users: users}, "s3cret pass", "250"},
 		{"login", smtptest.Options{Users: users, Script: smtptest.Script{"EHLO": {onlyLogin}}}, "s3cret pass", "250"},
+		{"plain, too long for one line", smtptest.Options{Users: map[string]string{"rider": long}}, long, "250"},
 		{"wrong", smtptest.Options{Users: users}, "s3cret PASS", "temporary auth 535"},
 		{"echoed", smtptest.Options{Users: users, Script: smtptest.Script{"AUTH": {echo}}}, "s3cret pass", "temporary auth 535"},
 		{"challenge without end", smtptest.Options{Users: users, Script: smtptest.Script{"AUTH": {smtptest.Reply("334 eA==")}}}, "s3cret pass", "temporary auth -"},

@@ -25,42 +25,58 @@ func (tx *transaction) sendData() {
 	}
 	switch {
 	case bodyErr != nil:
-		tx.settle(tx.c.cutShort(bodyErr))
+		tx.conclude(tx.c.cutShort(bodyErr))
 		return
 	case markErr != nil:
 		// Only without the final dot is it sure that nothing was delivered (RFC 5321 4.1.1.4).
 		tx.c.broken = true
 		tx.c.log.note("stopped before the final dot")
-		tx.settle(tx.c.fault(StageMark, markErr))
+		tx.conclude(tx.c.fault(StageMark, markErr))
 		return
 	case tx.c.ctx.Err() != nil:
-		tx.settle(tx.c.lost(StageBody, tx.c.ctx.Err()))
+		tx.conclude(tx.c.lost(StageBody, tx.c.ctx.Err()))
 		return
 	}
 	if err := tx.c.listen(StageBody); err != nil {
 		// A refusal counts; whatever it is, without the dot nothing was delivered.
-		tx.settle(err)
+		tx.conclude(err)
 		return
 	}
 	tx.c.log.note("%d octets of data", tx.size)
+	tx.c.trace.body(tx.c, tx.size, w.start)
 	tx.c.log.add("C", ".")
+	tx.c.trace.command(tx.c, StageDot, ".")
+	tx.c.spoke = time.Now()
 	// From the first octet of this write on, the server may have the whole mail.
 	if err := w.writeDot(); err != nil {
-		tx.settle(unknown(tx.c.lost(StageDot, err)))
+		tx.conclude(unknown(tx.c.lost(StageDot, err)))
 		return
 	}
 	r, err := tx.c.reply(StageDot)
 	switch {
 	case err != nil:
-		tx.settle(unknown(err))
+		tx.conclude(unknown(err))
 	case r.class() == 3:
-		tx.settle(unknown(tx.c.botched(StageDot, r)))
+		tx.conclude(unknown(tx.c.botched(StageDot, r)))
 	case r.class() != 2:
-		tx.settle(tx.c.refused(StageDot, r))
+		tx.conclude(tx.c.refused(StageDot, r))
 	default:
-		for _, i := range tx.unsettled() {
-			tx.res.Recipients[i] = RecipientResult{Reply: &r}
-		}
+		tx.delivered(&r)
+	}
+}
+
+// delivered gives the accepted recipients their 250. Those who were too many beside
+// them are free for the next transaction, which has no more than this one took.
+func (tx *transaction) delivered(r *Reply) {
+	for _, i := range tx.accepted {
+		tx.res.Recipients[i] = RecipientResult{Reply: r}
+	}
+	for _, i := range tx.crowded {
+		tx.res.Recipients[i] = RecipientResult{}
+	}
+	if len(tx.crowded) > 0 {
+		tx.batch = len(tx.accepted)
+		tx.c.log.note("%d recipients were too many for one transaction", len(tx.crowded))
 	}
 }
 

@@ -3,124 +3,92 @@ package smtpclient
 import (
 	"bytes"
 	"fmt"
-	"net/netip"
-	"strings"
+	"unicode/utf8"
 )
 
-// Bounds of a path, RFC 5321 4.5.3.1.1 and .3, without the angle brackets.
-const (
-	maxLocalPart = 64
-	maxPath      = 254
-)
+// maxCommand is the octets of a command line without CRLF. RFC 5321 4.5.3.1.4 gives it
+// 512 with CRLF; extensions add to that.
+func maxCommand(stage Stage) int {
+	const plain = 512 - len("\r\n")
+	switch stage {
+	case StageMAIL:
+		// RFC 1870 3: 26 more. RFC 6152 2: 17. RFC 6531 3.1: 10. RFC 3461 5: RET, and ENVID of 100.
+		return plain + 26 + 17 + 10 + len(" RET=HDRS ENVID=") + maxEnvelopeID
+	case StageRCPT:
+		return plain + 530 // RFC 3461 5
+	case StageAUTH:
+		return 12288 - len("\r\n") // RFC 4954 4
+	}
+	return plain
+}
 
 // checkCommand is the last line of defence against injected commands: whatever
-// was checked before, no control character leaves in a command.
-func checkCommand(line string) error {
+// was checked before, no control character leaves in a command, and nothing outside
+// ASCII unless international says that the server reads UTF-8.
+func checkCommand(stage Stage, line string, international bool) error {
 	for i := range len(line) {
-		if line[i] < ' ' || line[i] > '~' {
+		if line[i] < ' ' || line[i] == 0x7f || line[i] >= utf8.RuneSelf && !international {
 			return fmt.Errorf("%w: octet 0x%02x", ErrCommand, line[i])
 		}
 	}
-	return nil
-}
-
-// checkPath accepts what may stand between the angle brackets of MAIL and RCPT: a
-// Mailbox of RFC 5321 4.1.2 or, as RFC 5321 4.5.1 asks, postmaster without a domain.
-func checkPath(path string) error {
-	for i := range len(path) {
-		if path[i] >= 0x80 {
-			return ErrInternational
-		}
-		if path[i] < ' ' || path[i] == 0x7f {
-			return fmt.Errorf("%w: control character", ErrPath)
-		}
+	if !utf8.ValidString(line) {
+		return fmt.Errorf("%w: not UTF-8", ErrCommand)
 	}
-	if strings.EqualFold(path, "postmaster") {
-		return nil
-	}
-	at := strings.LastIndexByte(path, '@')
-	if at < 1 || at > maxLocalPart || len(path) > maxPath {
-		return fmt.Errorf("%w: length or missing part", ErrPath)
-	}
-	if !validLocalPart(path[:at]) {
-		return fmt.Errorf("%w: local part", ErrPath)
-	}
-	if !validDomain(path[at+1:]) {
-		return fmt.Errorf("%w: domain", ErrPath)
+	if len(line) > maxCommand(stage) {
+		return fmt.Errorf("%w: %d octets", ErrCommand, len(line))
 	}
 	return nil
 }
 
-// validLocalPart accepts a Dot-string, or a Quoted-string, in which a backslash
-// takes the next character with it.
-func validLocalPart(s string) bool {
-	if s[0] != '"' {
-		for _, atom := range strings.Split(s, ".") {
-			if atom == "" || strings.ContainsAny(atom, " \"(),:;<>@[\\]") {
-				return false
+// content is what the data demands of a server.
+type content struct {
+	eightBit      bool // octets above 127
+	international bool // such octets in the header: RFC 6532 3, for servers that offer SMTPUTF8
+}
+
+// maxTextLine is the octets of a line of the data without its CRLF and without a
+// stuffed dot (RFC 5321 4.5.3.1.6, RFC 5322 2.1.1).
+const maxTextLine = 998
+
+// checkData looks at what the data demands, and refuses what is not fit for SMTP: above
+// all what could end the mail early at a server that reads line ends loosely (SMTP smuggling).
+func checkData(data []byte) (content, error) {
+	var c content
+	if i := bytes.IndexByte(data, 0); i >= 0 {
+		return c, fmt.Errorf("%w: NUL at octet %d", ErrData, i)
+	}
+	header := true
+	for start := 0; start < len(data); {
+		line, end := data[start:], len(data)
+		if i := bytes.IndexByte(line, '\n'); i >= 0 {
+			end = start + i + 1
+			// RFC 5321 2.3.8: CR and LF only occur together, as CRLF.
+			if i == 0 || line[i-1] != '\r' {
+				return c, fmt.Errorf("%w: bare LF at octet %d", ErrData, start+i)
 			}
+			line = line[:i-1]
 		}
-		return true
-	}
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return i == len(s)-1
+		if i := bytes.IndexByte(line, '\r'); i >= 0 {
+			return c, fmt.Errorf("%w: bare CR at octet %d", ErrData, start+i)
 		}
+		if len(line) > maxTextLine {
+			return c, fmt.Errorf("%w: a line of %d octets at octet %d", ErrData, len(line), start)
+		}
+		header = header && len(line) > 0
+		if !c.eightBit && hasEightBit(line) {
+			c.eightBit, c.international = true, header
+		}
+		start = end
 	}
-	return false
+	return c, nil
 }
 
-// validDomain accepts a domain in LDH letters and underscores, or an address literal.
-func validDomain(s string) bool {
-	if strings.HasPrefix(s, "[") {
-		inner, ok := strings.CutSuffix(s[1:], "]")
-		return ok && validLiteral(inner)
+func hasEightBit(line []byte) bool {
+	var all byte
+	for _, b := range line {
+		all |= b
 	}
-	for _, label := range strings.Split(s, ".") {
-		if label == "" || len(label) > 63 {
-			return false
-		}
-		for i := range len(label) {
-			c := label[i] | 0x20 // lower case
-			if (c < 'a' || c > 'z') && !digit(label[i]) && label[i] != '-' && label[i] != '_' {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// validLiteral accepts an IPv4 or IPv6 address as RFC 5321 4.1.3 writes it; no other
-// kind of literal has ever been standardized.
-func validLiteral(s string) bool {
-	six := len(s) > 5 && strings.EqualFold(s[:5], "IPv6:")
-	if six {
-		s = s[5:]
-	}
-	addr, err := netip.ParseAddr(s)
-	return err == nil && addr.Is6() == six && addr.Zone() == ""
-}
-
-// checkData reports whether data has octets above 127, and refuses what could end
-// the mail early at a server that reads line ends loosely (SMTP smuggling).
-func checkData(data []byte) (eightBit bool, err error) {
-	for i, c := range data {
-		switch {
-		case c == 0:
-			return false, fmt.Errorf("%w: NUL at octet %d", ErrData, i)
-		// RFC 5321 2.3.8: CR and LF only occur together, as CRLF.
-		case c == '\r' && (i+1 == len(data) || data[i+1] != '\n'):
-			return false, fmt.Errorf("%w: bare CR at octet %d", ErrData, i)
-		case c == '\n' && (i == 0 || data[i-1] != '\r'):
-			return false, fmt.Errorf("%w: bare LF at octet %d", ErrData, i)
-		case c >= 0x80:
-			eightBit = true
-		}
-	}
-	return eightBit, nil
+	return all >= utf8.RuneSelf
 }
 
 // wireSize is the octets of data as SIZE counts them (RFC 1870 5): with the final

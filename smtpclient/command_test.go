@@ -7,40 +7,101 @@ import (
 	"testing"
 )
 
-func TestCheckPath(t *testing.T) {
-	for _, ok := range []string{
-		"a@b.test", "A.b-c+d=e@b.test", "!#$%&'*/?^_`{|}~@x-y.b_c.test", `"a b"@b.test`, `"a\"b"@b.test`, `"@"@b.test`,
-		"a@[192.0.2.1]", "a@[IPv6:2001:db8::1]", "postmaster", "POSTMASTER", strings.Repeat("x", 64) + "@b.test", "a@localhost",
+func TestMailbox(t *testing.T) {
+	for in, want := range map[string]mailbox{
+		"a@b.test":                               {path: "a@b.test"},
+		"A.b-c+d=e@B.test":                       {path: "A.b-c+d=e@B.test"}, // RFC 5321 2.4: case is kept
+		"!#$%&'*/?^_`{|}~@x-y.b_c.test":          {path: "!#$%&'*/?^_`{|}~@x-y.b_c.test"},
+		`"a b"@b.test`:                           {path: `"a b"@b.test`},
+		`"a\"b"@b.test`:                          {path: `"a\"b"@b.test`},
+		`"@"@b.test`:                             {path: `"@"@b.test`},
+		`"a@evil.test"@good.test`:                {path: `"a@evil.test"@good.test`},
+		`""@b.test`:                              {path: `""@b.test`},
+		`"a.b"@b.test`:                           {path: "a.b@b.test"}, // the least quoting
+		`"\a\ \b"@b.test`:                        {path: `"a b"@b.test`},
+		`"a."@b.test`:                            {path: `"a."@b.test`},
+		"a@[192.0.2.1]":                          {path: "a@[192.0.2.1]"},
+		"a@[IPv6:2001:db8::1]":                   {path: "a@[IPv6:2001:db8::1]"},
+		"a@localhost":                            {path: "a@localhost"},
+		"postmaster":                             {path: "postmaster"},
+		"POSTMASTER":                             {path: "POSTMASTER"},
+		strings.Repeat("x", 64) + "@b.test":      {path: strings.Repeat("x", 64) + "@b.test"},
+		"a@b\u00fc.test":                         {path: "a@xn--b-eha.test"},
+		"a@\u4f8b\uff0etest":                     {path: "a@xn--fsq.test"},
+		"\u00e9@b.test":                          {path: "\u00e9@b.test", utf8: true},
+		"\u00e9@b\u00fc.test":                    {path: "\u00e9@xn--b-eha.test", utf8: true},
+		"e\u0301@b.test":                         {path: "e\u0301@b.test", utf8: true}, // not normalized
+		"a\u560a@b.test":                         {path: "a\u560a@b.test", utf8: true},
+		"\"\u00e9 x\"@b.test":                    {path: "\"\u00e9 x\"@b.test", utf8: true},
+		strings.Repeat("\u00e9", 32) + "@b.test": {path: strings.Repeat("\u00e9", 32) + "@b.test", utf8: true},
 	} {
-		if err := checkPath(ok); err != nil {
-			t.Errorf("%q: %v", ok, err)
+		got, err := parseMailbox(in)
+		if err != nil || got != want {
+			t.Errorf("%q: %+v, %v; want %+v", in, got, err, want)
 		}
 	}
 	for _, bad := range []string{
 		"", "a", "@b.test", "a@", "a@@b.test", ".a@b.test", "a..b@b.test", "a.@b.test", "a b@b.test", "a>b@b.test",
 		"a@b.test>", "a@b.test> SIZE=1", "<a@b.test>", "a@b..test", "a@.b", "a@b.test.", "a@b test", "@x,@y:a@b.test",
-		`"a@b.test`, `"a"b@c.test`, `"a\"@b.test`, `a"b"@c.test`, "a@[", "a@[]", "a@[1]>]", "a@[(]", "a@[2001:db8::1]", "a@[IPv6:192.0.2.1]", "a@[IPv6:fe80::1%x]", "a@b.test\r\n", "a\x00@b.test",
-		"a\x7f@b.test", strings.Repeat("x", 65) + "@b.test", "a@" + strings.Repeat("b.", 130) + "test", "a@" + strings.Repeat("b", 64),
+		`"a@b.test`, `"a"b@c.test`, `"a\"@b.test`, `a"b"@c.test`, `"a@evil" @good`, `"a\` + "\u00e9" + `"@b.test`, "a@[", "a@[]", "a@[1]", "a@[1]>]",
+		"a@[192.0.2.1", "a@[2001:db8::1]", "a@[IPv6:192.0.2.1]", "a@[IPv6:fe80::1%lo]", "a@[x:y]", "a@b.test\r\n", "a\x00@b.test", "a\x7f@b.test",
+		"a\u0085@b.test", "a\u2028@b", "\xff@b.test", "a@\u00fc..test", "a@b.\ufffd.test", strings.Repeat("x", 65) + "@b.test",
+		// octets count, not characters
+		strings.Repeat("\u00e9", 33) + "@b.test", "a@" + strings.Repeat("b.", 130) + "test", "a@" + strings.Repeat("b", 64),
+		strings.Repeat("x", 64) + "@" + strings.Repeat("b.", 93) + "test",
 	} {
-		if err := checkPath(bad); !errors.Is(err, ErrPath) {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-	// U+560A and U+560D end in the octets of LF and CR.
-	for _, international := range []string{"\u00e9@b.test", "a@b\u00fc.test", "a\u560a@b.test", "a\u560d@b.test", "a\u2028@b", "\xff@b.test"} {
-		if err := checkPath(international); !errors.Is(err, ErrInternational) {
-			t.Errorf("%q: %v", international, err)
+		if got, err := parseMailbox(bad); !errors.Is(err, ErrPath) {
+			t.Errorf("%q: %+v, %v", bad, got, err)
 		}
 	}
 }
 
 func TestCheckCommand(t *testing.T) {
-	if err := checkCommand("MAIL FROM:<a@b.test> SIZE=1 ~"); err != nil {
-		t.Error(err)
+	for _, c := range []struct {
+		stage         Stage
+		line          string
+		international bool
+	}{
+		{StageMAIL, "MAIL FROM:<a@b.test> SIZE=1 ~", false},
+		{StageRCPT, "RCPT TO:<\u00e9\u560a@b.test>", true},
+		{StageEHLO, "EHLO " + strings.Repeat("x", 505), false},
+		{StageRCPT, "RCPT " + strings.Repeat("x", 1035), false},
+	} {
+		if err := checkCommand(c.stage, c.line, c.international); err != nil {
+			t.Errorf("%q: %v", c.line, err)
+		}
 	}
-	for _, bad := range []string{"A\rB", "A\nB", "A\r\nB", "A\x00", "A\tB", "A\x7f", "A\x80", "\u00e9"} {
-		if err := checkCommand(bad); !errors.Is(err, ErrCommand) {
-			t.Errorf("%q: %v", bad, err)
+	for _, bad := range []string{"A\rB", "A\nB", "A\r\nB", "A\x00", "A\tB", "A\x7f", "A\x80", "\xff", strings.Repeat("x", 511)} {
+		for _, international := range []bool{false, true} {
+			if err := checkCommand(StageEHLO, bad, international); !errors.Is(err, ErrCommand) {
+				t.Errorf("%q: %v", bad, err)
+			}
+		}
+	}
+	if err := checkCommand(StageRCPT, "\u00e9", false); !errors.Is(err, ErrCommand) {
+		t.Errorf("UTF-8 to a server that does not read it: %v", err)
+	}
+}
+
+func TestCheckData(t *testing.T) {
+	long := strings.Repeat("x", 998)
+	for data, want := range map[string]content{
+		"":                         {},
+		"a: b\r\n\r\nc":            {},
+		"a: b\r\n\r\n\u00e9\r\n":   {eightBit: true},
+		"\r\n\xff":                 {eightBit: true},
+		"a: \u00e9\r\n\r\nc":       {eightBit: true, international: true},
+		"a: b\r\n \u00e9":          {eightBit: true, international: true},
+		long + "\r\n." + long[1:]:  {},
+		"\r\n" + long + "\r\n\xff": {eightBit: true},
+	} {
+		if got, err := checkData([]byte(data)); err != nil || got != want {
+			t.Errorf("%.20q: %+v, %v; want %+v", data, got, err, want)
+		}
+	}
+	for _, bad := range []string{"\x00", "a\nb", "\n", "a\r", "\r\r\n", "a\r\n\n", long + "x", "a\r\n" + long + "x\r\nb", strings.Repeat("\u00e9", 500)} {
+		if _, err := checkData([]byte(bad)); !errors.Is(err, ErrData) {
+			t.Errorf("%.20q: %v", bad, err)
 		}
 	}
 }

@@ -21,6 +21,7 @@ type conn struct {
 	replies  *replyReader
 	out      []byte // commands not yet written
 	born     time.Time
+	spoke    time.Time // when we wrote last, or the connection was made
 
 	source    netip.AddrPort
 	helo      string
@@ -34,28 +35,29 @@ type conn struct {
 	broken       bool // not in step with the server, or closed: nothing more may be said
 
 	// of the attempt it is attached to
-	ctx  context.Context
-	log  *transcript
-	stop func() bool
+	ctx   context.Context
+	log   *transcript
+	trace *Trace
+	stop  func() bool
 }
 
 // attach lends c to an attempt: c is closed when ctx ends.
-func (c *conn) attach(ctx context.Context, log *transcript) {
-	c.ctx, c.log = ctx, log
+func (c *conn) attach(ctx context.Context, a *attempt) {
+	c.ctx, c.log, c.trace = ctx, a.log, a.t.o.Trace
 	c.stop = context.AfterFunc(ctx, func() { _ = c.raw.Close() })
 }
 
 // detach takes c back. False means that it was closed meanwhile.
 func (c *conn) detach() bool {
 	alive := c.stop()
-	c.ctx, c.log, c.stop = nil, nil, nil
+	c.ctx, c.log, c.trace, c.stop = nil, nil, nil, nil
 	return alive && !c.broken
 }
 
 // queue adds one command to the next write. shown replaces it in the transcript
 // if it is not empty.
 func (c *conn) queue(stage Stage, line, shown string) *Error {
-	if err := checkCommand(line); err != nil {
+	if err := checkCommand(stage, line, c.ext.international()); err != nil {
 		e := c.fault(stage, err)
 		e.Temporary, e.Enhanced = false, "5.5.2"
 		return e
@@ -64,6 +66,7 @@ func (c *conn) queue(stage Stage, line, shown string) *Error {
 		shown = line
 	}
 	c.log.add("C", shown)
+	c.trace.command(c, stage, shown)
 	c.out = append(append(c.out, line...), "\r\n"...)
 	return nil
 }
@@ -73,7 +76,8 @@ func (c *conn) flush(stage Stage) *Error {
 	if err := c.listen(stage); err != nil {
 		return err
 	}
-	_ = c.nc.SetDeadline(time.Now().Add(c.timeouts.of(stage)))
+	c.spoke = time.Now()
+	_ = c.nc.SetDeadline(c.spoke.Add(c.timeouts.of(stage)))
 	_, err := c.nc.Write(c.out)
 	c.out = c.out[:0]
 	if err != nil {
@@ -94,7 +98,7 @@ func (c *conn) reply(stage Stage) (Reply, *Error) {
 }
 
 func (c *conn) rawReply(stage Stage) (rawReply, *Error) {
-	raw, err := c.receive()
+	raw, err := c.receive(stage)
 	if err != nil {
 		return raw, c.lost(stage, err)
 	}
@@ -102,7 +106,7 @@ func (c *conn) rawReply(stage Stage) (rawReply, *Error) {
 }
 
 // receive reads one reply and records it.
-func (c *conn) receive() (rawReply, error) {
+func (c *conn) receive(stage Stage) (rawReply, error) {
 	raw, err := c.replies.read()
 	for i := range raw.lines {
 		raw.lines[i] = c.redact(raw.lines[i])
@@ -115,11 +119,13 @@ func (c *conn) receive() (rawReply, error) {
 	if raw.bad != "" {
 		c.log.add("S", c.redact(strings.TrimRight(raw.bad, "\r\n")))
 	}
-	// RFC 5321 3.8: after 421 the server closes the connection.
-	if err == nil && raw.code == 421 {
-		c.broken = true
+	if err != nil {
+		return raw, err
 	}
-	return raw, err
+	// RFC 5321 3.8: after 421 the server closes the connection.
+	c.broken = c.broken || raw.code == 421
+	c.trace.reply(c, stage, &raw)
+	return raw, nil
 }
 
 // silent looks, without waiting, whether nothing is there to be read: no octet, no end.
@@ -138,7 +144,7 @@ func (c *conn) listen(stage Stage) *Error {
 		return nil
 	}
 	c.raw.atOnce = true
-	raw, err := c.receive()
+	raw, err := c.receive(stage)
 	c.raw.atOnce = false
 	r := raw.reply()
 	switch {
@@ -198,9 +204,26 @@ func (c *conn) fault(stage Stage, err error) *Error {
 }
 
 // refused is the Error of a negative reply: 4yz and the connection-closing 421 are
-// temporary, 5yz is permanent (RFC 5321 4.2.1).
+// temporary, 5yz is permanent (RFC 5321 4.2.1), unless it only refuses clear text.
 func (c *conn) refused(stage Stage, r Reply) *Error {
-	return &Error{Stage: stage, Host: c.key.host, Addr: c.key.addr, Reply: &r, Temporary: r.class() != 5}
+	temporary := r.class() != 5 || c.tls == nil && demandsTLS(r)
+	return &Error{Stage: stage, Host: c.key.host, Addr: c.key.addr, Reply: &r, Temporary: temporary}
+}
+
+// demandsTLS reports whether a reply says that this server talks to us under TLS only,
+// be it that it did not offer it: nothing is said about mail or recipient, and the next
+// host, or the same one mended, may take it.
+func demandsTLS(r Reply) bool {
+	// RFC 3207 4: 530 until TLS is there. RFC 5248 2.4: x.7.10 and x.7.11, encryption is needed.
+	return r.Code == 530 || strings.HasSuffix(r.Enhanced, ".7.10") || strings.HasSuffix(r.Enhanced, ".7.11")
+}
+
+// unable is the Error of what this server could not take, had we sent it.
+func (c *conn) unable(enhanced string, err error) *Error {
+	e := c.fault(StageMAIL, err)
+	e.Temporary, e.Enhanced = false, enhanced
+	c.log.note("%v", err)
+	return e
 }
 
 // quit ends the connection in good order. Whatever comes of it changes nothing.

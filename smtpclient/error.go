@@ -73,6 +73,10 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// errEarlier: this recipient was to have a transaction of its own, behind one whose
+// data was not taken.
+var errEarlier = errors.New("not sent after an earlier transaction")
+
 // The causes that callers tell apart, wrapped in Error.Err.
 var (
 	// ErrDenied: the address guard refused to dial. Permanent, 5.4.4, if every address of the plan was denied.
@@ -85,14 +89,15 @@ var (
 	ErrProtocol = errors.New("server broke the protocol")
 	// ErrTooLarge: the mail exceeds the SIZE that the server announced. Permanent, 5.3.4.
 	ErrTooLarge = errors.New("mail is larger than the server accepts")
-	// ErrEightBit: the data has octets above 127 and the server does not offer 8BITMIME. Permanent, 5.6.3.
+	// ErrEightBit: the data has octets above 127 and no server offers 8BITMIME. Permanent, 5.6.3.
 	ErrEightBit = errors.New("server does not take 8-bit data")
-	// ErrInternational: a path is not ASCII. Permanent, 5.6.7.
-	ErrInternational = errors.New("internationalized address is not supported")
+	// ErrInternational: an address or a header is not ASCII, and no server offers SMTPUTF8. Permanent, 5.6.7.
+	ErrInternational = errors.New("server does not take internationalized mail")
 	// ErrPath: a path is not RFC 5321 syntax. Permanent, 5.1.3 for a recipient, 5.1.7 for the sender.
 	ErrPath = errors.New("address is not valid in SMTP")
-	// ErrData: the data holds a bare CR, a bare LF or a NUL. Permanent, 5.6.0.
+	// ErrData: the data holds a bare CR, a bare LF, a NUL, or a line of more than 998 octets. Permanent, 5.6.0.
 	ErrData = errors.New("data is not fit for SMTP")
-	// ErrCommand: a command would have held a control or non-ASCII character. Permanent, 5.5.2.
+	// ErrCommand: a command would have held what SMTP has no form for: a control character, say, or too much. Permanent,
+	// 5.5.2, or 5.5.4 for a member of DSN.
 	ErrCommand = errors.New("command is not fit for SMTP")
 )

@@ -60,10 +60,14 @@ func FuzzPath(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
-		if checkPath(path) != nil {
+		box, err := parseMailbox(path)
+		if err != nil {
 			return
 		}
-		tx := &transaction{attempt: &attempt{mail: &Mail{From: path, To: []string{path}}}, c: &conn{}, tried: []int{0}}
+		if again, err := parseMailbox(box.path); err != nil || again != box {
+			t.Fatalf("%q became %q, which becomes %+v, %v", path, box.path, again, err)
+		}
+		tx := &transaction{attempt: &attempt{mail: &Mail{}, from: box, boxes: []mailbox{box}}, c: &conn{}, to: []int{0}}
 		tx.c.ext.sizeParam = true
 		steps := tx.steps(false)
 		if len(steps) != 3 || steps[0].stage != StageMAIL || steps[1].stage != StageRCPT || steps[2].line != "DATA" {
@@ -71,11 +75,12 @@ func FuzzPath(f *testing.F) {
 		}
 		for i, verb := range []string{"MAIL FROM:<", "RCPT TO:<"} {
 			line := steps[i].line
-			if err := checkCommand(line); err != nil || strings.ContainsAny(line, "\r\n\x00") || len(line) > 510 {
+			if err := checkCommand(steps[i].stage, line, box.utf8); err != nil || strings.ContainsAny(line, "\r\n\x00") || len(line) > 510 {
 				t.Fatalf("%q: %v", line, err)
 			}
 			got, params := readPath(t, strings.TrimPrefix(line, verb))
-			if got != path || i == 0 && params != " SIZE=0" || i == 1 && params != "" {
+			wanted := map[bool]string{true: " SIZE=0 SMTPUTF8", false: " SIZE=0"}[box.utf8]
+			if got != box.path || i == 0 && params != wanted || i == 1 && params != "" {
 				t.Fatalf("a server reads %q as %q with %q", line, got, params)
 			}
 		}

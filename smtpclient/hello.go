@@ -12,11 +12,16 @@ import (
 
 // extensions are what the latest EHLO reply announced.
 type extensions struct {
-	pipelining, eightBit, startTLS bool
-	size                           int64    // 0: no limit known
-	sizeParam                      bool     // SIZE was announced
-	auth                           []string // mechanisms, upper case
+	pipelining, eightBit, startTLS, smtpUTF8, dsn bool
+
+	size      int64    // 0: no limit known
+	sizeParam bool     // SIZE was announced
+	auth      []string // mechanisms, upper case
 }
+
+// international reports whether addresses and headers in UTF-8 may be sent. RFC 6531
+// 3.1: 8BITMIME comes with it.
+func (e *extensions) international() bool { return e.smtpUTF8 && e.eightBit }
 
 // parseExtensions reads the lines behind the first of an EHLO reply (RFC 5321
 // 4.1.1.1): keywords in any case, unknown and empty ones ignored.
@@ -35,6 +40,10 @@ func parseExtensions(lines []string) extensions {
 			e.eightBit = true
 		case "STARTTLS":
 			e.startTLS = true
+		case "SMTPUTF8":
+			e.smtpUTF8 = true
+		case "DSN":
+			e.dsn = true
 		case "AUTH":
 			e.auth = append(e.auth, words[1:]...)
 		case "SIZE":
@@ -61,11 +70,10 @@ func upper(s string) string {
 	return string(b)
 }
 
-// introduce brings a new connection to where MAIL may be sent. clear, if not
-// empty, is why an opportunistic connection stays without TLS.
-func (a *attempt) introduce(ctx context.Context, c *conn, h *Host, clear string) *Error {
+// introduce brings a new connection to where MAIL may be sent.
+func (a *attempt) introduce(ctx context.Context, c *conn, h *Host, f footing) *Error {
 	if h.TLS == TLSImplicit {
-		if err := a.handshake(ctx, c, h); err != nil {
+		if err := a.handshake(ctx, c, h, f.small); err != nil {
 			return err
 		}
 	}
@@ -75,7 +83,7 @@ func (a *attempt) introduce(ctx context.Context, c *conn, h *Host, clear string)
 	if err := a.hello(c, h); err != nil {
 		return err
 	}
-	if err := a.secure(ctx, c, h, clear); err != nil {
+	if err := a.secure(ctx, c, h, f); err != nil {
 		return err
 	}
 	if h.Auth != nil {

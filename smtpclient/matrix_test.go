@@ -1,210 +1,230 @@
+//go:build unix
+
 package smtpclient_test
 
 import (
+	"bufio"
 	"fmt"
-	"slices"
+	"os"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
 	"postrider/smtpclient"
 	"postrider/smtpclient/smtptest"
 )
 
-// fault is one way for a server to misbehave.
-type fault struct {
-	name   string
-	action smtptest.Action
-}
-
-func faults() []fault {
-	return []fault{
-		{"4xx", smtptest.Reply("450 4.2.0 not now")},
-		{"5xx", smtptest.Reply("550 5.7.1 never")},
-		{"421", smtptest.ReplyClose("421 4.3.2 closing")},
-		{"close", smtptest.Close()},
-		{"reset", smtptest.Reset()},
-		{"stall", smtptest.Stall()},
-		{"garbage", smtptest.Garbage("HTTP/1.1 400 Bad Request\r\n\r\n")},
-		{"huge line", smtptest.Flood(strings.Repeat("250-x", 1000))},
-	}
-}
-
-// expectation is what comes of a fault for a@b.test, whose RCPT is taken, and for
-// b@b.test, whose RCPT meets the fault at stage RCPT.
+// expectation is a line of testdata/faults.txt: what comes of one fault at one state.
 type expectation struct {
-	a, b   string
-	reused bool // the connection serves the next transaction
+	state, fault string
+	pipelining   bool
+	a, b         string // outcomes
+	saw          string // the server, on the connection of the fault
+	kept         bool   // the next Send goes on with the connection
 }
 
-func both(fate string, reused bool) expectation { return expectation{fate, fate, reused} }
-
-func expected(stage, fault string) expectation {
-	lower := strings.ToLower(stage)
-	if stage == "EHLO" && fault == "5xx" {
-		return both("250", true) // HELO does it
-	}
-	switch fault {
-	case "4xx":
-		switch stage {
-		case "GREETING", "EHLO":
-			return both("temporary "+lower+" 450", false)
-		case "RCPT":
-			return expectation{"250", "temporary rcpt 450", true}
-		}
-		return both("temporary "+lower+" 450", true)
-	case "5xx":
-		switch stage {
-		case "GREETING":
-			return both("temporary greeting 550", false)
-		case "RCPT":
-			return expectation{"250", "permanent rcpt 550", true}
-		}
-		return both("permanent "+lower+" 550", true)
-	case "421":
-		return both("temporary "+lower+" 421", false)
-	}
-	if stage == "DOT" {
-		return both("unknown dot -", false)
-	}
-	return both("temporary "+lower+" -", false)
+func (e expectation) name() string {
+	return fmt.Sprintf("%s/%s/pipelining=%v", e.state, e.fault, e.pipelining)
 }
 
+func expectations(t *testing.T) []expectation {
+	t.Helper()
+	file, err := os.Open("testdata/faults.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var list []expectation
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if lines.Text() == "" || strings.HasPrefix(lines.Text(), "#") {
+			continue
+		}
+		f := strings.Split(lines.Text(), "|")
+		if len(f) != 7 {
+			t.Fatalf("not seven fields: %s", lines.Text())
+		}
+		for i := range f {
+			f[i] = strings.TrimSpace(f[i])
+		}
+		if f[4] == "=" {
+			f[4] = f[3]
+		}
+		e := expectation{f[0], f[1], true, f[3], f[4], strings.TrimPrefix(f[5], "-"), f[6] == "kept"}
+		if f[2] != "one by one" {
+			list = append(list, e)
+		}
+		if e.pipelining = false; f[2] != "together" {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// TestFaultMatrix lets a server misbehave in every way at every state of the dialogue.
+// What is to come of it is said line by line in testdata/faults.txt.
 func TestFaultMatrix(t *testing.T) {
 	t.Parallel()
-	for _, stage := range []string{"GREETING", "EHLO", "MAIL", "RCPT", "DATA", "DOT"} {
-		for _, f := range faults() {
-			for _, pipelining := range []bool{true, false} {
-				t.Run(fmt.Sprintf("%s/%s/pipelining=%v", stage, f.name, pipelining), func(t *testing.T) {
-					t.Parallel()
-					testFault(t, stage, f, pipelining)
-				})
-			}
-		}
+	for _, e := range expectations(t) {
+		t.Run(e.name(), func(t *testing.T) {
+			t.Parallel()
+			newScene(t, e).play()
+		})
 	}
 }
 
-func testFault(t *testing.T, stage string, f fault, pipelining bool) {
-	key := stage
-	if stage == "RCPT" {
-		key = "RCPT b@b.test"
-	}
-	srv := smtptest.New(t, smtptest.Options{
-		NoPipelining: !pipelining,
-		Script:       smtptest.Script{key: {f.action, smtptest.Pass()}},
+// scene is one case: a server with one fault, and a client that sends to it.
+type scene struct {
+	*testing.T
+	want  expectation
+	fault fault
+	srv   *smtptest.Server
+	tr    *smtpclient.Transport
+	clock *hurry
+
+	mu    sync.Mutex
+	uses  int // of the fault's stage
+	where int // the session of its first use, when it is the fault's turn
+}
+
+func newScene(t *testing.T, e expectation) *scene {
+	s := &scene{T: t, want: e, fault: faultAt(e.state, e.fault), where: -1}
+	s.srv = smtptest.New(t, smtptest.Options{
+		NoPipelining: !e.pipelining, NoEHLO: e.state == "HELO", STARTTLS: s.secure(),
+		Users: map[string]string{"u": "p"}, Handle: s.handle,
 	})
-	tr := newTransport(t, func(o *smtpclient.Options) {
-		if f.name == "stall" {
-			o.Timeouts = shortAt(stage)
+	s.clock = &hurry{stalls: e.fault == "stall"}
+	s.tr = newTransport(t, func(o *smtpclient.Options) {
+		o.Dial = s.clock.dial
+		if e.state == "QUIT" {
+			o.MaxTransactions = 1
+		}
+		if e.state == "BODY" && s.fault.action.Endless {
+			o.Timeouts.Block = blockTime // neither side reads any more
 		}
 	})
-	res := send(tr, planFor(srv), mailTo("a@b.test", "b@b.test"))
-	want := expected(stage, f.name)
+	return s
+}
+
+// secure reports whether the case is under TLS.
+func (s *scene) secure() bool {
+	return strings.HasSuffix(s.want.state, "TLS") || s.want.state == "HANDSHAKE"
+}
+
+// handle commits the fault when its turn has come.
+func (s *scene) handle(c smtptest.Command) smtptest.Action {
+	if c.Stage != s.fault.stage || s.fault.path != "" && c.Path != s.fault.path {
+		return smtptest.Pass()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	turn := s.uses - s.fault.skip
+	s.uses++
+	if turn < 0 || turn >= s.fault.times {
+		return smtptest.Pass()
+	}
+	if s.where < 0 {
+		s.where = c.Session
+	}
+	return s.fault.action
+}
+
+func (s *scene) plan() smtpclient.Plan {
+	p := planFor(s.srv)
+	if s.secure() {
+		p.Hosts[0].TLS = smtpclient.TLSRequired
+	}
+	if s.want.state == "AUTH" {
+		p.Hosts[0].Auth = &smtpclient.Auth{Username: "u", Password: "p"}
+	}
+	return p
+}
+
+func (s *scene) play() {
+	s.clock.watch(s.T, s.srv)
+	if s.want.state == "RSET" {
+		wantFates(s.T, send(s.tr, s.plan(), mailTo("before@b.test")), "250")
+	}
+	m := mailTo("a@b.test", "b@b.test")
+	if s.want.state == "BODY" {
+		m.Data = []byte(strings.Repeat(strings.Repeat("x", 76)+"\r\n", 20_000)) // more than the socket buffers hold
+	}
+	res := send(s.tr, s.plan(), m)
 	got := fates(res)
-	if f.name == "reset" {
-		got = afterReset(got, stage, pipelining)
+	if !allows(s.want.a, got[0]) || !allows(s.want.b, got[1]) {
+		s.Errorf("outcomes %q, want %q and %q\n%s", got, s.want.a, s.want.b, dialogue(res))
 	}
-	if !slices.Equal(got, []string{want.a, want.b}) {
-		t.Errorf("outcomes %q, want %+v\n%s", got, want, dialogue(res))
+	next := send(s.tr, s.plan(), mailTo("next@b.test"))
+	wantFates(s.T, next, "250")
+	if next.Reused != s.want.kept {
+		s.Errorf("the next mail went on a kept connection: %v, want %v\n%s", next.Reused, s.want.kept, dialogue(res))
 	}
-	next := send(tr, planFor(srv), mailTo("c@b.test"))
-	wantFates(t, next, "250")
-	if next.Reused != want.reused {
-		t.Errorf("next transaction reused the connection: %v, want %v\n%s", next.Reused, want.reused, dialogue(res))
-	}
-	wantManners(t, srv)
+	_ = s.tr.Close()
+	s.srv.Close()
+	s.wantSeen()
+	wantManners(s.T, s.srv)
 }
 
-// afterReset names the stage of the fault where an earlier one is as good: a reset
-// may overtake connect, and the replies of a group that were on their way.
-func afterReset(got []string, stage string, pipelining bool) []string {
-	earlier := map[string][]string{"GREETING": {"connect"}}
-	if pipelining {
-		earlier["RCPT"] = []string{"mail"}
-		earlier["DATA"] = []string{"mail", "rcpt"}
+// wantSeen compares what reached the server with what was to.
+func (s *scene) wantSeen() {
+	s.Helper()
+	var saw []string
+	for _, c := range s.srv.Sessions()[max(s.where, 0)].Commands {
+		verb, _, _ := strings.Cut(c, " ")
+		saw = append(saw, verb)
 	}
-	for _, e := range earlier[stage] {
-		for i := range got {
-			got[i] = strings.Replace(got[i], " "+e+" ", " "+strings.ToLower(stage)+" ", 1)
+	dots := 0
+	for _, m := range s.srv.Mails() {
+		if m.To[0] == "a@b.test" || m.To[0] == "b@b.test" {
+			dots++
 		}
 	}
-	return got
-}
-
-// shortAt shortens the time for one stage only, so that a busy machine does not
-// time out elsewhere.
-func shortAt(stage string) smtpclient.Timeouts {
-	const short = 400 * time.Millisecond
-	var o smtpclient.Timeouts
-	switch stage {
-	case "GREETING":
-		o.Greeting = short
-	case "EHLO":
-		o.EHLO = short
-	case "MAIL":
-		o.MAIL = short
-	case "RCPT":
-		o.RCPT = short
-	case "DATA":
-		o.DATA = short
-	case "DOT":
-		o.Dot = short
+	want, dot := strings.CutSuffix(strings.Replace(s.want.saw, " . QUIT", " QUIT .", 1), " .")
+	if s.want.kept && s.want.state != "RSET" {
+		want += " RSET MAIL RCPT DATA QUIT"
 	}
-	return o
+	if s.want.state == "RSET" {
+		dot = true // on the next connection
+	}
+	if got := strings.Join(saw, " "); got != want {
+		s.Errorf("the server saw %q, want %q", got, want)
+	}
+	if dot != (dots == 1) || dots > 1 {
+		s.Errorf("%d ends of data arrived, want one: %v", dots, dot)
+	}
 }
 
-func TestLostWhileSendingTheBody(t *testing.T) {
-	t.Parallel()
-	big := mailTo("a@b.test")
-	big.Data = []byte(strings.Repeat(strings.Repeat("x", 76)+"\r\n", 200_000)) // more than any socket buffer
-	for name, action := range map[string]smtptest.Action{
-		"close": {After: 1000, Close: true},
-		"reset": {After: 1000, Reset: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			srv := smtptest.New(t, smtptest.Options{Script: smtptest.Script{"BODY": {action}}})
-			res := send(newTransport(t, nil), planFor(srv), big)
-			wantFates(t, res, "temporary body -")
-			if n := len(srv.Mails()); n != 0 {
-				t.Errorf("%d mails arrived", n)
+// allows reports whether an outcome is the one that is wanted, or one of those at the
+// stages wanted, as in "temporary mail/rcpt -".
+func allows(want, got string) bool {
+	w, g := strings.Fields(want), strings.Fields(got)
+	if len(w) != 3 || len(g) != 3 {
+		return want == got
+	}
+	for _, stage := range strings.Split(w[1], "/") {
+		if stage == g[1] {
+			return w[0] == g[0] && w[2] == g[2]
+		}
+	}
+	return false
+}
+
+func TestFaultMatrixIsWhole(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, e := range expectations(t) {
+		if seen[e.name()] {
+			t.Errorf("%s is there twice", e.name())
+		}
+		seen[e.name()] = true
+	}
+	for _, state := range []string{"GREETING", "EHLO", "HELO", "STARTTLS", "HANDSHAKE", "EHLO under TLS", "AUTH", "MAIL", "RCPT a", "RCPT b", "DATA", "BODY", "DOT", "RSET", "QUIT"} {
+		for _, fault := range faultNames() {
+			for _, pipelining := range []bool{true, false} {
+				e := expectation{state: state, fault: fault, pipelining: pipelining}
+				// Nothing comes before a greeting, and smtptest says nothing right behind a handshake.
+				if !seen[e.name()] && (fault != "early reply" || state != "GREETING" && state != "EHLO under TLS") {
+					t.Errorf("%s is missing", e.name())
+				}
 			}
-		})
-	}
-}
-
-// A reply that is there before the dot was sent must not be taken for its answer.
-func TestReplyBeforeTheDot(t *testing.T) {
-	t.Parallel()
-	srv := smtptest.New(t, smtptest.Options{Script: smtptest.Script{
-		"DATA": {smtptest.Garbage("354 go\r\n250 2.0.0 taken\r\n")},
-	}})
-	res := send(newTransport(t, nil), planFor(srv), mailTo("a@b.test"))
-	wantFates(t, res, "temporary body -")
-	if n := len(srv.Mails()); n != 0 {
-		t.Errorf("%d mails arrived", n)
-	}
-}
-
-// Replies that are SMTP, but make no sense where they come.
-func TestNonsenseReplies(t *testing.T) {
-	t.Parallel()
-	for key, c := range map[string]struct{ reply, want string }{
-		"GREETING": {"354 go", "temporary greeting -"},
-		"EHLO":     {"354 go", "temporary ehlo -"},
-		"MAIL":     {"354 go", "temporary mail -"},
-		"RCPT":     {"354 go", "temporary rcpt -"},
-		"DATA":     {"250 ok", "temporary data -"},
-		"DOT":      {"354 go", "unknown dot -"},
-	} {
-		t.Run(key, func(t *testing.T) {
-			t.Parallel()
-			srv := smtptest.New(t, smtptest.Options{Script: smtptest.Script{key: {smtptest.Reply(c.reply)}}})
-			tr := newTransport(t, nil)
-			wantFates(t, send(tr, planFor(srv), mailTo("a@b.test")), c.want)
-			if res := send(tr, planFor(srv), mailTo("a@b.test")); res.Reused {
-				t.Errorf("the connection was used again")
-			}
-		})
+		}
 	}
 }

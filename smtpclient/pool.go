@@ -2,6 +2,7 @@ package smtpclient
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -50,18 +51,18 @@ func newPool(maxIdle time.Duration) *pool {
 	return &pool{maxIdle: maxIdle, idle: make(map[connKey][]*idleConn)}
 }
 
-// get takes the connection that was put back last, or nil.
-func (p *pool) get(k connKey) *conn {
+// get takes the connection that was put back last, of those that are usable, or nil.
+func (p *pool) get(k connKey, usable func(*conn) bool) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	list := p.idle[k]
-	if len(list) == 0 {
-		return nil
+	for _, last := range slices.Backward(p.idle[k]) {
+		if usable(last.conn) {
+			p.remove(last)
+			last.timer.Stop()
+			return last.conn
+		}
 	}
-	last := list[len(list)-1]
-	p.remove(last)
-	last.timer.Stop()
-	return last.conn
+	return nil
 }
 
 // put keeps c for the next transaction, or ends it if there is no room.

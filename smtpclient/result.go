@@ -33,6 +33,7 @@ type RecipientResult struct {
 type TLSInfo struct {
 	Version, Cipher string // "TLS1.3", "TLS_AES_128_GCM_SHA256"
 	Verified        bool   // the certificate was valid for Host.Name
+	Resumed         bool   // an earlier session was taken up, without a full handshake
 }
 
 // Line is one line of the dialogue. From is "C" (we), "S" (the server) or "*" (a

@@ -24,8 +24,8 @@
 //
 // It looks nothing up (packages dns and mx make plans), decides nothing about
 // retries or bounces, composes and signs nothing, and never changes the bytes it is
-// given, save for the transparency of RFC 5321 4.5.2. It does not send
-// internationalized addresses (RFC 6531) yet: they are refused with 5.6.7.
+// given, save for the transparency of RFC 5321 4.5.2. Addresses go out in their
+// simplest form: without needless quotes, and with A-labels in the domain.
 //
 // # The dialogue
 //
@@ -35,8 +35,15 @@
 // ever sent behind the final dot, and nothing while an unasked reply is waiting to be
 // read, so that no stray reply can be taken for an answer. On a kept connection a
 // refusal is confirmed by a RSET, whose reply tells whether the server is in step.
+//
 // Recipients that are refused drop out, the others go on, and the reply to the final
-// dot is the outcome of all that were accepted.
+// dot is the outcome of all that were accepted. More recipients than the server, or
+// [Options].MaxRecipients, lets into one transaction are sent in several, at once.
+//
+// A mail may need what not every server has: 8BITMIME for its data, SMTPUTF8 for a
+// header or a local part in UTF-8. The next host is tried then, and only if none has it
+// the mail is refused for good. [Mail].DSN asks for delivery status notifications where
+// they are to be had.
 //
 // The moment that matters is the final dot. Before it, a lost connection means that
 // nothing was delivered. After it, or while it is being written, the server may have
@@ -44,22 +51,36 @@
 // [Mail].Mark lets the caller record that point of no return: it runs while the body
 // is going out, and the dot is not written before it has succeeded.
 //
+// # What went wrong
+//
+// An [Error] says at which [Stage], with which host and address, and with which reply
+// if there was one; whether it is temporary; and whether the outcome is unknown. Its
+// cause is for errors.Is: [ErrTLSRequired], [ErrProtocol], [ErrDenied]... The first digit
+// of a reply decides, not its text (RFC 5321 4.2.1), with these exceptions: a greeting,
+// EHLO, STARTTLS or AUTH that is refused says nothing about the mail, nor does a server
+// that wants TLS and is talked to in clear; they are temporary, and the next host is tried.
+//
+// [Options].Trace has hooks for whoever measures or watches, and each [Result] holds the
+// whole dialogue.
+//
 // # A hostile peer
 //
 // Every byte from a server is untrusted. Replies are bounded in line length, lines
 // and octets, texts are reduced to printable characters, and anything that is not
 // SMTP ends the connection. Each command has a deadline of its own that trickling
-// bytes do not move, and Send as a whole has one too. Bytes that arrive behind the
-// reply to STARTTLS end the connection. Addresses of loopback, private and other
-// special networks are not dialled unless the caller allows them ([ErrDenied]).
-// Commands with control characters and data with a bare CR, a bare LF or a NUL are
-// never sent.
+// bytes do not move, the body has to move at a minimum rate, and Send as a whole has a
+// deadline too. Bytes that arrive behind the reply to STARTTLS end the connection. What
+// is in a certificate reaches neither errors nor transcripts. Addresses of loopback,
+// private and other special networks are not dialled unless the caller allows them
+// ([ErrDenied]). Commands with control characters and data with a bare CR, a bare LF, a
+// NUL or a line of more than 998 octets are never sent.
 //
 // # RFCs
 //
-// 5321 (SMTP), 1870 (SIZE), 2034 and 3463 (enhanced status codes), 2920
-// (PIPELINING), 3207 (STARTTLS), 4616 and 4954 (AUTH), 6152 (8BITMIME), 7504 (521),
-// 8314 (implicit TLS). Package smtptest has a server to test against.
+// 5321 (SMTP), 1870 (SIZE), 2034 and 3463 (enhanced status codes), 2920 (PIPELINING),
+// 3207 (STARTTLS), 3461 and 6533 (DSN), 4616 and 4954 (AUTH), 5891 (A-labels), 6152
+// (8BITMIME), 6531 and 6532 (SMTPUTF8), 7504 (521), 8314 (implicit TLS). Package smtptest
+// has a server to test against.
 package smtpclient
 
 import (
@@ -141,13 +162,16 @@ func (Auth) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 // Mail is one transaction: an envelope and its content.
 type Mail struct {
 	From string   // reverse-path without angle brackets; empty is the null reverse-path
-	To   []string // forward-paths
+	To   []string // forward-paths; UTF-8 in the domain goes out as A-labels, in the local part only to servers with SMTPUTF8
 	// Data is an RFC 5322 message with CRLF line ends, not dot-stuffed. It should be 7-bit: with
-	// an octet above 127 it only goes to servers that offer 8BITMIME. A final CRLF is added if missing.
+	// an octet above 127 it only goes to servers that offer 8BITMIME, with one in the header to those
+	// that offer SMTPUTF8. A final CRLF is added if missing.
 	Data []byte
-	// Mark, if set, is called at most once per Send, when the server has said 354, while the body
+	DSN  *DSN // nil: nothing is said about delivery status notifications
+	// Mark, if set, is called once for each transaction, when the server has said 354, while the body
 	// goes out and before the final dot may leave; accepted are the indexes into To whose RCPT was
-	// accepted. An error stops the transaction: the connection is closed without the dot and every
-	// accepted recipient ends with StageMark and that error. Send never returns before Mark has.
+	// accepted. There are several transactions only if To is more than one takes. An error stops the
+	// transaction: the connection is closed without the dot and every accepted recipient ends with
+	// StageMark and that error. Send never returns before Mark has.
 	Mark func(ctx context.Context, accepted []int) error
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,19 +127,67 @@ func TestStateIsDiscardedAfterSTARTTLS(t *testing.T) {
 	}
 }
 
-// The clear text retry is on a new connection.
+// Each further try is on a new connection: with a smaller ClientHello, then in clear text.
 func TestClearTextOnANewConnection(t *testing.T) {
 	t.Parallel()
 	_, srv := tlsCase(t, smtpclient.TLSOpportunistic, smtptest.Options{
 		STARTTLS: true, Script: smtptest.Script{"HANDSHAKE": {smtptest.Close()}},
 	})
 	sessions := srv.Sessions()
-	if len(sessions) != 2 || srv.Mails()[0].Session != 1 || srv.Mails()[0].TLS {
+	if len(sessions) != 3 || srv.Mails()[0].Session != 2 || srv.Mails()[0].TLS {
 		t.Errorf("%d sessions, mail %+v", len(sessions), srv.Mails()[0])
 	}
-	if got := verbs(srv); got != "EHLO STARTTLS EHLO MAIL RCPT DATA" {
+	if got := verbs(srv); got != "EHLO STARTTLS EHLO STARTTLS EHLO MAIL RCPT DATA" {
 		t.Errorf("commands %q", got)
 	}
+}
+
+// A server, or a box before it, that stumbles over a large ClientHello gets a small one
+// before TLS is given up. What fails for its certificate is not tried again.
+func TestSmallerClientHello(t *testing.T) {
+	t.Parallel()
+	cert, roots := certificate(t)
+	stumble := &tls.Config{Certificates: []tls.Certificate{cert}, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if slices.Contains(hello.SupportedCurves, tls.X25519MLKEM768) {
+			return nil, errors.New("that is more than one packet")
+		}
+		return nil, nil
+	}}
+	for name, policy := range map[string]smtpclient.TLSPolicy{
+		"opportunistic": smtpclient.TLSOpportunistic, "verified": smtpclient.TLSVerified, "implicit": smtpclient.TLSImplicit,
+	} {
+		srv := smtptest.New(t, smtptest.Options{STARTTLS: policy != smtpclient.TLSImplicit, ImplicitTLS: policy == smtpclient.TLSImplicit, TLSConfig: stumble})
+		tr := newTransport(t, func(o *smtpclient.Options) { o.TLSConfig = &tls.Config{RootCAs: roots} })
+		p := planFor(srv)
+		p.Hosts[0].TLS = policy
+		res := send(tr, p, mailTo("a@b.test"))
+		wantFates(t, res, "250")
+		if res.TLS == nil || !res.TLS.Verified || res.FellBack || len(srv.Sessions()) != 2 {
+			t.Errorf("%s: TLS %+v, fell back %v, %d sessions\n%s", name, res.TLS, res.FellBack, len(srv.Sessions()), dialogue(res))
+		}
+	}
+	_, srv := tlsCase(t, smtpclient.TLSVerified, smtptest.Options{STARTTLS: true, CertificateOf: "other.test"})
+	if n := len(srv.Sessions()); n != 1 {
+		t.Errorf("%d sessions for a certificate that is not valid", n)
+	}
+}
+
+// A second connection takes up the session of the first, and its certificate is judged again.
+func TestTLSSessionIsResumed(t *testing.T) {
+	t.Parallel()
+	srv := smtptest.New(t, smtptest.Options{STARTTLS: true, Hostname: "mx1.b.test", CertificateOf: "other.test"})
+	tr := newTransport(t, func(o *smtpclient.Options) { o.MaxIdle = -1 })
+	p := planFor(srv)
+	p.Hosts[0].TLS = smtpclient.TLSRequired
+	for i := range 2 {
+		res := send(tr, p, mailTo("a@b.test"))
+		wantFates(t, res, "250")
+		if res.TLS.Resumed != (i > 0) || res.TLS.Verified {
+			t.Errorf("connection %d: %+v", i, res.TLS)
+		}
+	}
+	p.Hosts[0].TLS = smtpclient.TLSVerified
+	wantFates(t, send(tr, p, mailTo("a@b.test")), "temporary starttls -")
 }
 
 // That clear text was a fall-back is known of a kept connection too.
@@ -153,7 +202,7 @@ func TestFallBackOnAKeptConnection(t *testing.T) {
 	p.Hosts[0].TLS = smtpclient.TLSOpportunistic
 	wantFates(t, send(tr, p, mailTo("a@b.test")), "250")
 	res := send(tr, p, mailTo("a@b.test"))
-	wantFates(t, res, "permanent mail 530")
+	wantFates(t, res, "temporary mail 530")
 	if !res.Reused || !res.FellBack {
 		t.Errorf("reused %v, fell back %v\n%s", res.Reused, res.FellBack, dialogue(res))
 	}
@@ -183,7 +232,7 @@ func TestSTARTTLSInjection(t *testing.T) {
 func TestHandshakeThatStalls(t *testing.T) {
 	t.Parallel()
 	srv := smtptest.New(t, smtptest.Options{STARTTLS: true, Script: smtptest.Script{"HANDSHAKE": {smtptest.Stall()}}})
-	tr := newTransport(t, func(o *smtpclient.Options) { o.Timeouts.STARTTLS = 300 * time.Millisecond })
+	tr := newTransport(t, func(o *smtpclient.Options) { o.Timeouts.Handshake = 300 * time.Millisecond })
 	p := planFor(srv)
 	p.Hosts[0].TLS = smtpclient.TLSRequired
 	wantFates(t, send(tr, p, mailTo("a@b.test")), "temporary starttls -")

@@ -23,79 +23,85 @@ type step struct {
 type transaction struct {
 	*attempt
 	c        *conn
-	tried    []int // indexes into Mail.To
+	to       []int // indexes into Mail.To
 	accepted []int
+	crowded  []int  // refused for the number of recipients beside them
 	mailErr  *Error // MAIL was refused
 	goAhead  bool   // DATA was answered with 354
 }
 
-// transact runs the transaction and settles every recipient. Only on a kept
-// connection it may report stale instead, with nobody settled: the server had left.
-func (a *attempt) transact(c *conn) (stale bool) {
-	defer a.release(c)
-	if err := a.fits(c); err != nil {
-		a.settle(err)
-		return false
-	}
-	tx := &transaction{attempt: a, c: c, tried: a.unsettled()}
-	reused := c.transactions > 0
-	c.transactions++
+// run runs the transaction and settles its recipients. Those of others that are to
+// follow it on this connection are settled too if they must not. On a kept connection
+// it may leave everybody without an outcome: the server had left. It returns an error
+// if this server has only refused us, and another may take the mail.
+func (tx *transaction) run() *Error {
+	reused := tx.c.transactions > 0
+	tx.c.transactions++
 	if err := tx.converse(tx.steps(reused)); err != nil {
-		if reused && tx.left(err) {
-			return true
+		if !reused || !tx.left(err) {
+			tx.settle(err)
 		}
-		a.settle(err)
-		return false
+		return nil
 	}
 	switch {
 	case tx.goAhead && len(tx.accepted) > 0:
 		tx.sendData()
 	case tx.goAhead:
 		tx.loneDot()
-	case reused:
-		tx.confirm()
-	}
-	return false
-}
-
-// fits refuses what this server cannot take before anything is sent.
-func (a *attempt) fits(c *conn) *Error {
-	var err *Error
-	switch {
-	case c.ext.size > 0 && a.size > c.ext.size:
-		// RFC 1870 7: the announced limit alone tells that it will never be accepted.
-		err = c.fault(StageMAIL, fmt.Errorf("%w: %d octets, limit %d", ErrTooLarge, a.size, c.ext.size))
-		err.Enhanced = "5.3.4"
-	case a.eightBit && !c.ext.eightBit:
-		err = c.fault(StageMAIL, ErrEightBit)
-		err.Enhanced = "5.6.3"
-	default:
+	case reused && !tx.confirm():
 		return nil
 	}
-	err.Temporary = false
-	a.log.note("%v", err.Err)
-	return err
+	if tx.mailErr == nil {
+		return nil
+	}
+	if tx.mailErr.Temporary && tx.mailErr.Reply.class() == 5 {
+		return tx.mailErr // about us, not about the mail
+	}
+	tx.settle(tx.mailErr)
+	return nil
 }
 
 // steps lists the commands up to DATA. On a reused connection RSET goes first: it
 // clears what was before and shows whether the server is still there.
 func (tx *transaction) steps(reused bool) []step {
-	steps := make([]step, 0, len(tx.mail.To)+3)
+	steps := make([]step, 0, len(tx.to)+3)
 	if reused {
 		steps = append(steps, step{stage: StageRSET, line: "RSET"})
 	}
-	mail := "MAIL FROM:<" + tx.mail.From + ">"
-	if tx.c.ext.sizeParam {
-		mail += fmt.Sprintf(" SIZE=%d", tx.size)
-	}
-	if tx.eightBit {
-		mail += " BODY=8BITMIME"
-	}
-	steps = append(steps, step{stage: StageMAIL, line: mail})
-	for _, i := range tx.tried {
-		steps = append(steps, step{stage: StageRCPT, line: "RCPT TO:<" + tx.mail.To[i] + ">", rcpt: i})
+	steps = append(steps, step{stage: StageMAIL, line: tx.mailFrom()})
+	for _, i := range tx.to {
+		line := "RCPT TO:<" + tx.boxes[i].path + ">"
+		if tx.mail.DSN != nil && tx.c.ext.dsn {
+			line += tx.mail.DSN.ofRecipient(i, tx.boxes[i], tx.international())
+		}
+		steps = append(steps, step{stage: StageRCPT, line: line, rcpt: i})
 	}
 	return append(steps, step{stage: StageDATA, line: "DATA"})
+}
+
+// mailFrom is the MAIL command, with what the server offered and this mail needs.
+func (tx *transaction) mailFrom() string {
+	line := "MAIL FROM:<" + tx.from.path + ">"
+	if tx.c.ext.sizeParam {
+		line += fmt.Sprintf(" SIZE=%d", tx.size)
+	}
+	if tx.content.eightBit {
+		line += " BODY=8BITMIME"
+	}
+	if tx.international() {
+		line += " SMTPUTF8"
+	}
+	if tx.mail.DSN != nil && tx.c.ext.dsn {
+		line += tx.mail.DSN.ofMail(tx.from)
+	}
+	return line
+}
+
+// international reports whether envelope or header need SMTPUTF8. RFC 6531 3.4: it is
+// not asked for without need.
+func (tx *transaction) international() bool {
+	return tx.from.utf8 || tx.content.international ||
+		slices.ContainsFunc(tx.to, func(i int) bool { return tx.boxes[i].utf8 })
 }
 
 // converse sends the steps in groups, one command each without PIPELINING, and
@@ -160,7 +166,6 @@ func (tx *transaction) take(s step) *Error {
 			return tx.c.botched(s.stage, r)
 		default:
 			tx.mailErr = tx.c.refused(s.stage, r)
-			tx.settle(tx.mailErr)
 		}
 	case StageRCPT:
 		return tx.takeRecipient(s.rcpt, r)
@@ -171,7 +176,9 @@ func (tx *transaction) take(s step) *Error {
 		case 3:
 			tx.goAhead = true
 		default:
-			tx.settle(tx.c.refused(s.stage, r))
+			if tx.mailErr == nil && len(tx.accepted) > 0 {
+				tx.conclude(tx.c.refused(s.stage, r))
+			}
 		}
 	}
 	return nil
@@ -181,43 +188,68 @@ func (tx *transaction) takeRecipient(i int, r Reply) *Error {
 	switch {
 	case r.class() == 3:
 		return tx.c.botched(StageRCPT, r)
-	case tx.mailErr != nil: // it has its outcome
+	case tx.mailErr != nil: // it stands for all
 	case r.class() == 2:
 		tx.accepted = append(tx.accepted, i)
 	default:
 		err := tx.c.refused(StageRCPT, r)
-		// RFC 5321 4.5.3.1.10: 552 behind accepted recipients means too many, unless its enhanced code says otherwise.
-		if r.Code == 552 && len(tx.accepted) > 0 && (r.Enhanced == "" || r.Enhanced == "5.5.3") {
+		if len(tx.accepted) > 0 && tooMany(r) {
 			err.Temporary = true
+			tx.crowded = append(tx.crowded, i)
 		}
 		tx.set(i, err)
 	}
 	return nil
 }
 
-// confirm makes sure of refusals on a kept connection. A stray reply that was on its
-// way when we began shifts all that follow by one, and a refusal may then have been
-// meant for another recipient. 354 in its place shows that nothing is shifted;
-// without it only one more command does, for what then answers it is the reply to
-// the one before.
-func (tx *transaction) confirm() {
+// tooMany reports whether a reply to RCPT, behind recipients that were accepted, is
+// about their number. RFC 5321 4.5.3.1.10: 452, and 552 of old servers; an enhanced
+// code may say that it is something else.
+func tooMany(r Reply) bool {
+	switch r.Enhanced {
+	case "4.5.3", "5.5.3":
+		return true
+	case "":
+		return r.Code == 452 || r.Code == 552
+	}
+	return false
+}
+
+// conclude gives the accepted recipients the outcome of the data. Recipients of a
+// later transaction get none of it, but neither is the same mail sent once more to a
+// server that did not take it: they are left to the next attempt.
+func (tx *transaction) conclude(e *Error) {
+	for _, i := range tx.accepted {
+		tx.set(i, e)
+	}
+	tx.settle(tx.c.fault(e.Stage, fmt.Errorf("%w: %w", errEarlier, e)))
+}
+
+// confirm makes sure of refusals on a kept connection, false if they do not count. A
+// stray reply that was on its way when we began shifts all that follow by one, and a
+// refusal may then have been meant for another recipient. 354 in its place shows that
+// nothing is shifted; without it only one more command does, for what then answers it
+// is the reply to the one before.
+func (tx *transaction) confirm() bool {
 	final := func(i int) bool { e := tx.res.Recipients[i].Err; return e != nil && !e.Temporary }
-	if tx.c.broken || !slices.ContainsFunc(tx.tried, final) {
-		return
+	refused := tx.mailErr != nil && !tx.mailErr.Temporary
+	if tx.c.broken || !refused && !slices.ContainsFunc(tx.to, final) {
+		return true
 	}
 	r, err := tx.c.ask(StageRSET, "RSET")
 	switch {
 	case err == nil && r.class() == 2:
-		return
+		return true
 	case err == nil:
 		err = tx.c.botched(StageRSET, r)
 	case !errors.Is(err, ErrProtocol):
-		return // it left without another word
+		return true // it left without another word
 	}
-	for _, i := range tx.tried {
+	for _, i := range tx.to {
 		tx.res.Recipients[i] = RecipientResult{}
 	}
 	tx.settle(err)
+	return false
 }
 
 // left reports whether a failure on a kept connection only says that the server
@@ -242,6 +274,7 @@ func (tx *transaction) left(err *Error) bool {
 // said 354 to the DATA sent with them (RFC 2920 3.1).
 func (tx *transaction) loneDot() {
 	tx.c.log.add("C", ".")
+	tx.c.trace.command(tx.c, StageDot, ".")
 	tx.c.out = append(tx.c.out, ".\r\n"...)
 	if tx.c.flush(StageDot) == nil {
 		_, _ = tx.c.reply(StageDot)

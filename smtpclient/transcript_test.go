@@ -105,7 +105,7 @@ func TestErrorText(t *testing.T) {
 		},
 		{
 			smtpclient.Error{Stage: smtpclient.StageLocal, Enhanced: "5.6.7", Err: smtpclient.ErrInternational},
-			"smtp local: 5.6.7 internationalized address is not supported",
+			"smtp local: 5.6.7 server does not take internationalized mail",
 		},
 	} {
 		if got := c.err.Error(); got != c.want {

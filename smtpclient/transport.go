@@ -30,9 +30,10 @@ func NewTransport(o Options) *Transport {
 
 // Send makes one attempt: the addresses of the plan in order until one takes the
 // transaction, then a result per recipient. The next address is tried after a
-// failure to connect, greet, EHLO, STARTTLS or AUTH, within MaxAddresses and
-// MaxGreeted; from MAIL on, what the server says is the outcome. A greeting or
-// EHLO reply with 4.7.x (slow down) ends the attempt too.
+// failure to connect, greet, EHLO, STARTTLS or AUTH, and where a server lacks an
+// extension that the mail needs or wants TLS that was not to be had, within
+// MaxAddresses and MaxGreeted; from MAIL on, what the server says is otherwise the
+// outcome. A greeting or EHLO reply with 4.7.x (slow down) ends the attempt too.
 //
 // Send never returns nil, and ends within the session limit or when ctx does; a ctx
 // that ends after the final dot makes the outcome unknown.
@@ -66,8 +67,10 @@ func (a *attempt) dial(ctx context.Context, h *Host, addr netip.AddrPort) (*conn
 	}
 	dialCtx, cancel := context.WithTimeout(ctx, o.Timeouts.Connect)
 	defer cancel()
+	began := time.Now()
 	nc, err := dial(dialCtx, "tcp", addr.String())
 	if err != nil {
+		o.Trace.connected(Peer{Host: h.Name, Addr: addr}, began, err)
 		switch {
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
@@ -77,7 +80,7 @@ func (a *attempt) dial(ctx context.Context, h *Host, addr netip.AddrPort) (*conn
 		a.log.note("connect to %s (%s): %v", h.Name, addr, err)
 		return nil, &Error{Stage: StageConnect, Host: h.Name, Addr: addr, Temporary: true, Err: err}
 	}
-	c := &conn{key: keyOf(h, addr), timeouts: &o.Timeouts, raw: newSocket(nc), born: time.Now(), helo: o.Hostname}
+	c := &conn{key: keyOf(h, addr), timeouts: &o.Timeouts, raw: newSocket(nc), born: time.Now(), spoke: time.Now(), helo: o.Hostname}
 	c.nc, c.replies = c.raw, newReplyReader(c.raw)
 	if tcp, ok := nc.LocalAddr().(*net.TCPAddr); ok {
 		c.source = tcp.AddrPort()
@@ -88,34 +91,49 @@ func (a *attempt) dial(ctx context.Context, h *Host, addr netip.AddrPort) (*conn
 			c.helo = addressLiteral(c.source.Addr())
 		}
 	}
-	c.attach(ctx, a.log)
+	c.attach(ctx, a)
+	o.Trace.connected(c.peer(), began, nil)
 	a.log.note("connected to %s (%s)", h.Name, addr)
 	a.describe(c)
 	return c, nil
 }
 
-// open makes a connection on which MAIL may be sent. An opportunistic one whose TLS
-// fails is made again in clear text: never on the same connection, which may be in any state.
-func (a *attempt) open(ctx context.Context, h *Host, addr netip.AddrPort) (*conn, *Error) {
-	c, err := a.establish(ctx, h, addr, "")
-	if err == nil || ctx.Err() != nil {
-		return c, err
-	}
-	clear := clearReason(h, err)
-	if clear == "" {
-		return nil, err
-	}
-	a.log.note("%s; again in clear text", clear)
-	return a.establish(ctx, h, addr, clear)
+// footing is how a new connection begins where an earlier one failed.
+type footing struct {
+	small bool   // with a small ClientHello
+	clear string // without TLS, if not empty, for this reason
 }
 
-func (a *attempt) establish(ctx context.Context, h *Host, addr netip.AddrPort, clear string) (*conn, *Error) {
+// open makes a connection on which MAIL may be sent. Where TLS fails it begins again,
+// with a smaller ClientHello and at last, if the host's policy lets it, in clear text:
+// never on the same connection, which may be in any state.
+func (a *attempt) open(ctx context.Context, h *Host, addr netip.AddrPort) (*conn, *Error) {
+	var f footing
+	for {
+		c, err := a.establish(ctx, h, addr, f)
+		if err == nil || ctx.Err() != nil || f.clear != "" {
+			return c, err
+		}
+		switch clear := clearReason(h, err); {
+		case !f.small && handshakeFailed(err):
+			f.small = true
+			a.log.note("%v; again with a smaller ClientHello", err.Err)
+		case clear != "":
+			f.clear = clear
+			a.log.note("%s; again in clear text", clear)
+		default:
+			return nil, err
+		}
+	}
+}
+
+func (a *attempt) establish(ctx context.Context, h *Host, addr netip.AddrPort, f footing) (*conn, *Error) {
 	c, err := a.dial(ctx, h, addr)
 	if err != nil {
 		return nil, err
 	}
-	c.fellBack = clear != ""
-	if err := a.introduce(ctx, c, h, clear); err != nil {
+	c.fellBack = f.clear != ""
+	if err := a.introduce(ctx, c, h, f); err != nil {
 		a.describe(c)
 		a.hangUp(c)
 		return nil, err
@@ -138,8 +156,7 @@ func (a *attempt) hangUp(c *conn) {
 
 // release keeps a connection for the next transaction, or ends it.
 func (a *attempt) release(c *conn) {
-	worn := c.transactions >= a.t.o.MaxTransactions || time.Since(c.born) >= maxConnAge || a.t.o.MaxIdle < 0
-	if c.broken || worn || c.replies.buffered() > 0 {
+	if c.broken || a.worn(c) || a.t.o.MaxIdle < 0 || c.replies.buffered() > 0 {
 		a.hangUp(c)
 		return
 	}
@@ -149,4 +166,9 @@ func (a *attempt) release(c *conn) {
 		return
 	}
 	a.t.pool.put(c)
+}
+
+// worn reports whether a connection has served enough.
+func (a *attempt) worn(c *conn) bool {
+	return c.transactions >= a.t.o.MaxTransactions || time.Since(c.born) >= maxConnAge
 }
