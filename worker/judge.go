@@ -155,7 +155,7 @@ func (t *trial) recipient(index int, rr smtpclient.RecipientResult, r *smtpclien
 		o.Category = bounce.TLSFailed
 	}
 	crowd := e.Stage == smtpclient.StageRCPT && bounce.TooManyRecipients(*o.Reply)
-	if r.FellBack && wantsTLS(o.Reply) {
+	if e.Temporary && wantsTLS(o.Reply) {
 		o.Category = bounce.TLSFailed
 		return o, wait{pace: c.Pace}
 	}
@@ -166,8 +166,9 @@ func (t *trial) recipient(index int, rr smtpclient.RecipientResult, r *smtpclien
 	return o, wait{pace: c.Pace, soon: crowd && progress}
 }
 
-// wantsTLS reports whether a reply to MAIL or later refuses clear text. Where TLS was
-// tried and failed for now, that is no verdict on the mail: the next attempt may have it.
+// wantsTLS reports whether a reply to MAIL or later refuses clear text. Said in clear,
+// where TLS failed or was not even offered, that is no verdict on the mail or on anybody
+// it is for: the host speaks of how it is spoken to, and the next attempt may have TLS.
 func wantsTLS(r *email.Reply) bool {
 	switch smtpclient.Stage(r.Stage) {
 	case smtpclient.StageMAIL, smtpclient.StageRCPT, smtpclient.StageDATA, smtpclient.StageBody, smtpclient.StageDot:

@@ -174,11 +174,12 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// A server that wants TLS, to which TLS failed for now, has refused nothing but clear text.
-func TestTLSDemandedAfterAFallBack(t *testing.T) {
+// A server that wants TLS and was talked to in clear, which the client calls temporary,
+// has refused nothing but clear text.
+func TestTLSDemandedInClear(t *testing.T) {
 	for _, c := range []struct {
 		err      *smtpclient.Error
-		fellBack bool
+		clear    bool
 		status   email.Status
 		category string
 	}{
@@ -195,13 +196,13 @@ func TestTLSDemandedAfterAFallBack(t *testing.T) {
 		{fault("mail", 550, "5.7.1", "no"), true, email.Bounced, bounce.PolicyRejected},
 	} {
 		tr := newTrial(1)
+		c.err.Temporary = c.clear
 		r := results(c.err)
-		r.FellBack = c.fellBack
 		o := tr.judge(r).outcomes[0]
 		if o.Status != c.status || o.Category != c.category {
-			t.Errorf("%v, fell back %v: %s, %s", c.err, c.fellBack, o.Status, o.Category)
+			t.Errorf("%v, in clear %v: %s, %s", c.err, c.clear, o.Status, o.Category)
 		}
-		if !c.fellBack || o.Status != email.Deferred {
+		if !c.clear || o.Status != email.Deferred {
 			continue
 		}
 		d := &delivery{m: &email.Message{Recipients: []email.Recipient{{State: email.RecipientState{Status: o.Status, Attempts: 1, LastReply: o.Reply}}}}}
