@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"syscall"
 )
 
@@ -163,16 +164,12 @@ func (a *attempt) next(c *conn) ([]int, *Error) {
 		return nil, err
 	}
 	left := a.unsettled()
-	var to []int
-	for _, i := range left {
-		if len(to) < a.batch && (!a.boxes[i].utf8 || c.ext.international()) {
-			to = append(to, i)
-		}
-	}
-	if len(to) == 0 && len(left) > 0 {
+	some := len(left) > 0
+	to := slices.DeleteFunc(left, func(i int) bool { return a.boxes[i].utf8 && !c.ext.international() })
+	if len(to) == 0 && some {
 		return nil, c.unable("5.6.7", ErrInternational)
 	}
-	return to, nil
+	return to[:min(len(to), a.batch)], nil
 }
 
 // unfit tells what this server cannot take, before anything is sent: nobody's outcome

@@ -25,3 +25,19 @@ func BenchmarkSend(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkHugeCertificate is one attempt that fails for a certificate with 10,000 names
+// of which none is the host's, both sides of the handshake included.
+func BenchmarkHugeCertificate(b *testing.B) {
+	srv := smtptest.New(b, smtptest.Options{STARTTLS: true, TLSConfig: hugeCertificate(b)})
+	tr := smtpclient.NewTransport(smtpclient.Options{Hostname: "client.test", AllowedNetworks: loopback()})
+	defer tr.Close()
+	p := planFor(srv)
+	p.Hosts[0].TLS = smtpclient.TLSVerified
+	b.ReportAllocs()
+	for b.Loop() {
+		if e := tr.Send(context.Background(), p, mailTo("a@b.test")).Recipients[0].Err; e == nil || len(e.Error()) > 1024 {
+			b.Fatal(e)
+		}
+	}
+}

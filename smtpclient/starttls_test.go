@@ -273,14 +273,14 @@ func TestHugeCertificate(t *testing.T) {
 	}
 }
 
-func hugeCertificate(t *testing.T) *tls.Config {
+func hugeCertificate(t testing.TB) *tls.Config {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	for i := range 9000 {
+	for i := range 10_000 {
 		template.DNSNames = append(template.DNSNames, fmt.Sprintf("name-%05d.test", i))
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
