@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"postrider/smtpclient"
 	"postrider/smtpclient/smtptest"
@@ -153,15 +154,32 @@ func (s *scene) play() {
 	if !allows(s.want.a, got[0]) || !allows(s.want.b, got[1]) {
 		s.Errorf("outcomes %q, want %q and %q\n%s", got, s.want.a, s.want.b, dialogue(res))
 	}
+	s.wait(s.committed) // QUIT is said when Send has returned
 	next := send(s.tr, s.plan(), mailTo("next@b.test"))
 	wantFates(s.T, next, "250")
 	if next.Reused != s.want.kept {
 		s.Errorf("the next mail went on a kept connection: %v, want %v\n%s", next.Reused, s.want.kept, dialogue(res))
 	}
 	_ = s.tr.Close()
-	s.srv.Close()
+	s.wait(func() bool { return s.srv.Open() == 0 }) // the server reads to the end
 	s.wantSeen()
 	wantManners(s.T, s.srv)
+}
+
+// committed reports whether the fault had its first turn.
+func (s *scene) committed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.where >= 0
+}
+
+func (s *scene) wait(done func() bool) {
+	s.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.Fatal("waited in vain")
+		}
+	}
 }
 
 // wantSeen compares what reached the server with what was to.
