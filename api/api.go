@@ -115,6 +115,7 @@ func (d *door) routes(e *gin.Engine) {
 		g := e.Group(prefix)
 		g.POST("/messages", d.handle(scopeSend, []string{"dry_run"}, d.send))
 		get(g, "/messages", d.handle(scopeRead, listParameters(), d.list))
+		g.PATCH("/messages/:id", d.handle(scopeSend, nil, d.reschedule))
 		get(g, "/messages/:id", d.handle(scopeRead, []string{"include"}, d.get))
 		get(g, "/messages/:id/events", d.handle(scopeRead, []string{"limit", "cursor"}, d.events))
 		get(g, "/messages/:id/attempts", d.handle(scopeReadContent, nil, d.attempts))

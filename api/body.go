@@ -118,10 +118,10 @@ func readOptionalJSON(r *http.Request) (*document, error) {
 
 // noBody accepts a request without a body, or with an object that says nothing.
 // Errors: *problem, *intake.Invalid.
-func noBody(r *http.Request) error {
+func noBody(r *http.Request) (*document, error) {
 	doc, err := readOptionalJSON(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var d decoder
 	if doc.root.kind != objectKind {
@@ -133,7 +133,7 @@ func noBody(r *http.Request) error {
 		}
 	}
 	if len(d.faults) > 0 {
-		return &intake.Invalid{Faults: d.faults}
+		return nil, &intake.Invalid{Faults: d.faults}
 	}
-	return nil
+	return doc, nil
 }

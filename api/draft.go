@@ -78,7 +78,11 @@ func (d *decoder) message(draft *intake.Draft, m *node) {
 		draft.TTLSeconds = d.integer(m, at)
 	case "stream":
 		draft.Stream = d.str(m, at)
-	case "template", "supersede", "unsubscribe", "tracking", "store_content":
+	case "supersede":
+		draft.Supersede = d.str(m, at)
+	case "store_content":
+		draft.StoreContent = d.boolean(m, at)
+	case "template", "unsubscribe", "tracking":
 		d.fault(at, intake.UnsupportedFeature, "is not supported by this version")
 	default:
 		d.fault(at, intake.UnknownMember, "is not a member of this object")
@@ -92,6 +96,16 @@ func (d *decoder) str(n *node, at string) *string {
 		return nil
 	}
 	return &n.text
+}
+
+// boolean reads true or false.
+func (d *decoder) boolean(n *node, at string) *bool {
+	if n.kind != boolKind {
+		d.wrongType(at, "true or false")
+		return nil
+	}
+	value := n.text == "true"
+	return &value
 }
 
 // integer reads an integer. As in JSON Schema, 60.0 is one.

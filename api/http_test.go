@@ -38,7 +38,7 @@ func TestOddPathsAndMethods(t *testing.T) {
 		{"GET", "/openapi.yaml", 404, routeNotFound, ""},
 		{"PUT", "/v1/messages", 405, methodNotAllowed, "GET, HEAD, POST"},
 		{"OPTIONS", "/messages", 405, methodNotAllowed, "GET, HEAD, POST"},
-		{"DELETE", "/v1/messages/" + id, 405, methodNotAllowed, "GET, HEAD"},
+		{"DELETE", "/v1/messages/" + id, 405, methodNotAllowed, "GET, HEAD, PATCH"},
 		{"GET", "/v1/messages/" + id + "/cancel", 405, methodNotAllowed, "POST"},
 		{"POST", "/v1/openapi.yaml", 405, methodNotAllowed, "GET, HEAD"},
 		{"BREW", "/v1/messages", 405, methodNotAllowed, "GET, HEAD, POST"},

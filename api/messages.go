@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -132,31 +131,4 @@ func (c *call) filter() (store.Filter, error) {
 		return f, badParameters(faults)
 	}
 	return f, nil
-}
-
-// cancel is POST /messages/{id}/cancel. It is idempotent by nature: an Idempotency-Key is
-// checked for its form, and has no further effect.
-func (d *door) cancel(c *call) error {
-	if err := noBody(c.Request); err != nil {
-		return err
-	}
-	if _, err := c.idempotencyKey(); err != nil {
-		return err
-	}
-	id, err := c.messageID()
-	if err != nil {
-		return err
-	}
-	msg, err := d.store.Messages.Cancel(c.ctx(), c.key.World, id, d.now())
-	if errors.Is(err, store.ErrNotCancelable) && msg != nil {
-		return &problem{
-			code: messageNotCancelable, messageStatus: string(msg.Status()),
-			detail: "No recipient of this message can be canceled any more.",
-		}
-	}
-	if err != nil {
-		return err
-	}
-	c.answer(http.StatusOK, viewMessage(msg))
-	return nil
 }

@@ -71,7 +71,7 @@ func TestProblemCodesAreThoseOfTheContract(t *testing.T) {
 // Strict requests, documented operations: what api.md 20 asks of the file.
 func TestContractIsStrict(t *testing.T) {
 	doc := loadContract(t)
-	for _, name := range []string{"SendRequest", "AttachmentInput", "CancelRequest", "WebhookRequest", "WebhookPatch", "WebhookTestRequest"} {
+	for _, name := range []string{"SendRequest", "AttachmentInput", "CancelRequest", "MessagePatch", "WebhookRequest", "WebhookPatch", "WebhookTestRequest"} {
 		if extra := doc.Components.Schemas[name].Value.AdditionalProperties.Has; extra == nil || *extra {
 			t.Errorf("%s allows other members", name)
 		}
@@ -96,6 +96,8 @@ func TestExamplesAreAccepted(t *testing.T) {
 			case !strings.Contains(path, "{id}"):
 			case strings.HasPrefix(path, "/webhooks"):
 				id = h.hook(hookAt(end.URL)).id()
+			case op.OperationID == "rescheduleMessage":
+				id = h.send(scheduledIn(time.Hour))
 			default:
 				id = h.send(minimal)
 			}
@@ -190,7 +192,7 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	draining := openHouse(t, func(o *Options) { o.Draining = func() bool { return true } })
 	full := openHouse(t)
 	full.rdb.AddHook(oom{})
-	for _, s := range slices.Concat(sendScenes(), readScenes(), cancelScenes(), webhookScenes(), commonScenes()) {
+	for _, s := range slices.Concat(sendScenes(), readScenes(), cancelScenes(), rescheduleScenes(), webhookScenes(), commonScenes()) {
 		where := h
 		switch s.code {
 		case requestTimeout:
@@ -308,6 +310,15 @@ func cancelScenes() []scene {
 			h.conclude(id, 0, delivered())
 			return h.post("/v1/messages/"+id+"/cancel", "{}")
 		}},
+		{op, idempotencyInProgress, func(h *house) *answer {
+			id := email.NewMessageID(0)
+			h.holdKey("canceling", fingerprint(http.MethodPost, sendRoute+"/"+id+"/cancel", &node{kind: objectKind}))
+			return h.post("/v1/messages/"+id+"/cancel", "", header("Idempotency-Key", "canceling"))
+		}},
+		{op, idempotencyKeyReused, func(h *house) *answer {
+			h.send(minimal, header("Idempotency-Key", "sent"))
+			return post("", header("Idempotency-Key", "sent"))(h)
+		}},
 		{op, malformedJSON, post("{")},
 		{op, requestTimeout, func(h *house) *answer { return h.stall(http.MethodPost, nobody) }},
 		{op, duplicateMember, post(`{"a":1,"a":1}`)},
@@ -321,6 +332,32 @@ func cancelScenes() []scene {
 	}
 }
 
+func rescheduleScenes() []scene {
+	op, nobody := "rescheduleMessage", "/v1/messages/"+email.NewMessageID(0)
+	patch := func(body string, change ...asker) func(*house) *answer {
+		return func(h *house) *answer { return h.do(http.MethodPatch, nobody, strings.NewReader(body), change...) }
+	}
+	now := `{"scheduled_at":null}`
+	return []scene{
+		{op, "", func(h *house) *answer {
+			return h.do(http.MethodPatch, "/v1/messages/"+h.send(scheduledIn(time.Hour)), strings.NewReader(now))
+		}},
+		{op, notFound, patch(now)},
+		{op, messageNotScheduled, func(h *house) *answer {
+			return h.do(http.MethodPatch, "/v1/messages/"+h.send(minimal), strings.NewReader(now))
+		}},
+		{op, malformedJSON, patch("{")},
+		{op, requestTimeout, func(h *house) *answer { return h.stall(http.MethodPatch, nobody) }},
+		{op, duplicateMember, patch(`{"a":1,"a":1}`)},
+		{op, invalidParameter, func(h *house) *answer { return h.do(http.MethodPatch, nobody+"?a=1", strings.NewReader(now)) }},
+		{op, requestTooLarge, func(h *house) *answer { return h.do(http.MethodPatch, nobody, zeros(maxBody+1)) }},
+		{op, unsupportedMediaType, patch(now, header("Content-Type", "text/plain"))},
+		{op, validationFailed, patch(`{}`)},
+		{op, internalError, patch(now)},
+		{op, serviceUnavailable, patch(now)},
+	}
+}
+
 // commonScenes are those that every operation with a key has.
 func commonScenes() []scene {
 	id := email.NewMessageID(0)
@@ -328,7 +365,7 @@ func commonScenes() []scene {
 	for op, route := range map[string]string{
 		"sendMessage": "POST /v1/messages", "listMessages": "GET /v1/messages", "getMessage": "GET /v1/messages/" + id,
 		"listMessageEvents": "GET /v1/messages/" + id + "/events", "listMessageAttempts": "GET /v1/messages/" + id + "/attempts",
-		"cancelMessage": "POST /v1/messages/" + id + "/cancel",
+		"cancelMessage": "POST /v1/messages/" + id + "/cancel", "rescheduleMessage": "PATCH /v1/messages/" + id,
 		"createWebhook": "POST /v1/webhooks", "listWebhooks": "GET /v1/webhooks", "getWebhook": "GET /v1/webhooks/" + id,
 		"updateWebhook": "PATCH /v1/webhooks/" + id, "deleteWebhook": "DELETE /v1/webhooks/" + id,
 		"testWebhook": "POST /v1/webhooks/" + id + "/test",

@@ -31,6 +31,7 @@ const (
 	requestTimeout        code = "request_timeout"
 	idempotencyInProgress code = "idempotency_request_in_progress"
 	messageNotCancelable  code = "message_not_cancelable"
+	messageNotScheduled   code = "message_not_scheduled"
 	contentExpired        code = "content_expired"
 	requestTooLarge       code = "request_too_large"
 	messageTooLarge       code = "message_too_large"
@@ -68,6 +69,7 @@ func problemKinds() map[code]kindOfProblem {
 		requestTimeout:        {http.StatusRequestTimeout, "Request timeout", true},
 		idempotencyInProgress: {http.StatusConflict, "Request in progress", true},
 		messageNotCancelable:  {http.StatusConflict, "Message cannot be canceled", false},
+		messageNotScheduled:   {http.StatusConflict, "Message is not scheduled", false},
 		contentExpired:        {http.StatusGone, "Content expired", false},
 		requestTooLarge:       {http.StatusRequestEntityTooLarge, "Request too large", false},
 		messageTooLarge:       {http.StatusRequestEntityTooLarge, "Message too large", false},

@@ -137,11 +137,15 @@ func wrongValue() []refusal {
 		{"past date", with(`"scheduled_at":"2020-01-01T00:00:00Z"`), 422, validationFailed, []string{"#/scheduled_at scheduled_in_past"}},
 		{"no date", with(`"scheduled_at":"tomorrow"`), 422, validationFailed, []string{"#/scheduled_at invalid_format"}},
 		{
-			"later features", with(`"template":{"id":"x"},"supersede":"x","unsubscribe":{},"tracking":{"opens":true},"store_content":false`), 422,
+			"stream, supersede, store_content", with(`"stream":"news","supersede":"","store_content":"no"`), 422, validationFailed,
+			[]string{"#/stream invalid_format", "#/supersede invalid_format", "#/store_content invalid_type"},
+		},
+		{"supersede too long", with(`"supersede":"` + strings.Repeat("k", 256) + `"`), 422, validationFailed, []string{"#/supersede too_long"}},
+		{
+			"later features", with(`"template":{"id":"x"},"unsubscribe":{},"tracking":{"opens":true}`), 422,
 			validationFailed,
 			[]string{
-				"#/template unsupported_feature", "#/supersede unsupported_feature",
-				"#/unsubscribe unsupported_feature", "#/tracking unsupported_feature", "#/store_content unsupported_feature",
+				"#/template unsupported_feature", "#/unsubscribe unsupported_feature", "#/tracking unsupported_feature",
 			},
 		},
 		{

@@ -38,7 +38,7 @@ func viewHead(m *email.Message) messageHead {
 	return messageHead{
 		Object: "message", ID: m.ID, Livemode: m.World.Livemode(), Status: m.Status(),
 		CreatedAt: stamp(m.CreatedAt), ScheduledAt: stamp(m.ScheduledAt), ExpiresAt: stamp(m.ExpiresAt),
-		MessageID: m.MessageID,
+		MessageID: m.MessageID, BatchID: text(m.BatchID),
 	}
 }
 
@@ -60,6 +60,7 @@ type acceptedRecipient struct {
 // first answer, whatever happened since.
 func viewAccepted(m *email.Message) acceptedView {
 	then := *m
+	then.ScheduledAt, then.ExpiresAt = m.FirstScheduledAt, m.FirstExpiresAt
 	then.Recipients = make([]email.Recipient, len(m.Recipients))
 	recipients := make([]acceptedRecipient, len(m.Recipients))
 	for i, r := range m.Recipients {

@@ -55,6 +55,10 @@ func (w *Worker) deliver(ctx context.Context, job queue.Delivery) (err error) {
 	defer d.leave()
 	w.o.Metrics.inFlight.Inc()
 	defer w.o.Metrics.inFlight.Dec()
+	// Again: the process that took it may have died before it had done so.
+	if err := w.o.Store.Messages.Supersede(ctx, d.m, w.o.Now()); err != nil {
+		return err
+	}
 	if !d.w.o.Now().Before(d.expires()) {
 		return d.expire(ctx)
 	}

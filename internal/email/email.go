@@ -77,6 +77,13 @@ type Message struct {
 	Class       string // the queue its deliveries wait in, which its stream had at accept; empty: the default one
 	MessageID   string // RFC 5322 msg-id, with angle brackets
 	SizeBytes   int64  // octets of the composed mail, before signing
+	BatchID     string // the batch that it came in; empty: none
+	Supersede   string // the key under which newer messages replace older ones; empty: none
+	DropContent bool   // the content goes when the last recipient is final
+	// FirstScheduledAt and FirstExpiresAt are ScheduledAt and ExpiresAt as the 202
+	// answer told them.
+	FirstScheduledAt, FirstExpiresAt time.Time
+
 	Recipients  []Recipient
 	Envelopes   []Envelope
 	CompletedAt time.Time // when the last recipient became final; zero before

@@ -16,6 +16,7 @@ const (
 	KeyPrefix     = "key"
 	DomainPrefix  = "dom"
 	RequestPrefix = "req"
+	BatchPrefix   = "bat"
 
 	WebhookPrefix  = "wh"
 	DeliveryPrefix = "dlv"

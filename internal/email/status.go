@@ -41,6 +41,9 @@ const (
 	ReasonLocalError       = "local_error"
 )
 
+// ReasonSuperseded is the reason of a canceled recipient to whom a newer message goes.
+const ReasonSuperseded = "superseded"
+
 // ReasonQuarantined is the reason of a deferred recipient that waits for somebody
 // to look at its message.
 const ReasonQuarantined = "quarantined"

@@ -46,7 +46,7 @@ func TestAcceptKeepsAndWakes(t *testing.T) {
 			To:   []email.Address{{Email: "Ada@lovelace.org", Name: "Ada"}, {Email: "charles@babbage.org"}},
 			Cc:   []email.Address{{Email: "mary@lovelace.org"}}, Bcc: []email.Address{{Email: "secret@babbage.org"}},
 			ReplyTo: []email.Address{{Email: "help@acme.com"}}, Subject: "Hello", Tags: []string{"a", "b"},
-			Metadata: map[string]string{"order": "42"}, Stream: "transactional", Class: "default",
+			Metadata: map[string]string{"order": "42"}, Stream: "transactional", Class: "default", FirstExpiresAt: msg.ExpiresAt,
 			MessageID: "<" + msg.ID + "@acme.com>", SizeBytes: msg.SizeBytes,
 		}
 		ignore := cmpopts.IgnoreFields(email.Message{}, "Recipients", "Envelopes")

@@ -50,6 +50,8 @@ func (d *Desk) check(r *Request) *checker {
 	c.scheduledAt()
 	c.ttlSeconds()
 	c.stream()
+	c.supersede()
+	c.msg.DropContent = r.Draft.StoreContent != nil && !*r.Draft.StoreContent
 	return c
 }
 
@@ -204,6 +206,24 @@ func (c *checker) stream() {
 		c.faults.add("#/stream", InvalidFormat, "is not one of the streams "+strings.Join(slices.Sorted(maps.Keys(c.desk.options.Streams)), ", "))
 	}
 	c.msg.Class = class
+}
+
+func (c *checker) supersede() {
+	const pointer = "#/supersede"
+	key := c.draft.Supersede
+	switch {
+	case key == nil:
+	case *key == "":
+		c.faults.add(pointer, InvalidFormat, "is empty")
+	case utf8.RuneCountInString(*key) > maxSupersede:
+		c.faults.addf(pointer, TooLong, "has more than %d characters", maxSupersede)
+	default:
+		if why := faultOfLine(*key, false); why != "" {
+			c.faults.add(pointer, InvalidFormat, why)
+			return
+		}
+		c.msg.Supersede = *key
+	}
 }
 
 // bounded reports a list that is too long and returns as much of it as is looked

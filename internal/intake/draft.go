@@ -19,6 +19,9 @@ type Draft struct {
 	ScheduledAt *string // RFC 3339, unparsed
 	TTLSeconds  *int64
 	Stream      *string
+	Supersede   *string
+	// StoreContent false: the content goes with the last final state.
+	StoreContent *bool
 }
 
 // Mailbox is an address in either form: Text ("Name <a@b>"), or Email and Name if

@@ -210,21 +210,28 @@ func (d *Desk) keep(ctx context.Context, s *store.Submission) (*email.Message, b
 	if err != nil {
 		return nil, false, fmt.Errorf("keep the message: %w", err)
 	}
+	// After a replay too: the first request may have ended before this.
+	if err := d.options.Store.Messages.Supersede(ctx, msg, d.options.Now()); err != nil {
+		return nil, false, fmt.Errorf("supersede older messages: %w", err)
+	}
 	if !replayed {
-		d.wake(ctx, msg)
+		d.wake(ctx, msg, msg.CreatedAt)
 	}
 	return msg, replayed, nil
 }
 
 // wake enqueues the envelopes of a message that is due soon. A failure is no error
 // of the caller's: the sweeper finds what was not enqueued.
-func (d *Desk) wake(ctx context.Context, m *email.Message) {
+func (d *Desk) wake(ctx context.Context, m *email.Message, now time.Time) {
 	due := m.Due()
 	// Measured as the store does, so that each envelope is one side's to wake.
-	if due.Sub(m.CreatedAt) > enqueueWithin {
+	if due.Sub(now) > enqueueWithin {
 		return
 	}
 	for i, e := range m.Envelopes {
+		if e.State.Phase != email.Waiting {
+			continue
+		}
 		job := queue.Delivery{World: m.World, Message: m.ID, Envelope: i, Generation: e.State.Generation}
 		if err := d.options.Queue.Add(ctx, m.Class, job, due); err != nil {
 			// The next one would fail, or wait, likewise.

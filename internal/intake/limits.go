@@ -38,6 +38,7 @@ const (
 	// hold as written: only different ones count, and these must be told apart first.
 	maxWritten       = 4
 	maxTag           = 64
+	maxSupersede     = 255 // characters
 	maxMetadataKey   = 64
 	maxMetadataValue = 512 // characters
 	// pastTolerance is how far in the past scheduled_at may lie, as clocks differ.

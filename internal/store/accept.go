@@ -35,7 +35,7 @@ type Submission struct {
 //	KEYS 1 idempotency entry (the record if there is none), 2 record, 3 body,
 //	     4 events, 5 stream, 6 due, 7 purge, 8... indexes
 //	ARGV 1 id, 2 idempotency value (empty: none), 3 its TTL in ms, 4 meta, 5 state,
-//	     6 body, 7 purge score (empty: not finished), 8 number of due entries,
+//	     6 body (empty: none is kept), 7 purge score (empty: not finished), 8 number of due entries,
 //	     then each as envelope and score, then the events
 //
 // Returns the idempotency value that stands now (empty without one). Safe to run
@@ -49,7 +49,7 @@ end
 if redis.call('EXISTS', KEYS[2]) == 1 then return value end
 
 redis.call('HSET', KEYS[2], 'm', ARGV[4], 's', ARGV[5])
-redis.call('SET', KEYS[3], ARGV[6])
+if ARGV[6] ~= '' then redis.call('SET', KEYS[3], ARGV[6]) end
 if ARGV[7] ~= '' then redis.call('ZADD', KEYS[7], ARGV[7], id) end
 local at = 9
 for _ = 1, tonumber(ARGV[8]) do
@@ -185,6 +185,9 @@ func (m *Messages) acceptArgs(msg *email.Message, content *email.Content, id, va
 	}
 	purge := ""
 	if !msg.CompletedAt.IsZero() {
+		if msg.DropContent {
+			body = nil
+		}
 		purge = strconv.FormatInt(m.purgeScore(msg.CompletedAt), 10)
 	}
 	var due []any
@@ -221,6 +224,7 @@ func firstState(in *email.Message) *email.Message {
 		*t = fromMS(toMS(*t))
 	}
 	m.Stream, m.Class = cmp.Or(m.Stream, defaultStream), cmp.Or(m.Class, defaultClass)
+	m.FirstScheduledAt, m.FirstExpiresAt = m.ScheduledAt, m.ExpiresAt
 	if m.MessageID == "" {
 		m.MessageID = impliedMessageID(&m)
 	}

@@ -43,7 +43,6 @@ type Claim struct {
 
 // beginScript takes the next fence of an envelope. Prelude, and
 //
-//	KEYS 6 body
 //	ARGV 6 envelope, 7 generation, 8 worker, 9 nonce, 10 due score,
 //	     11 earliest next time that counts as due
 //
@@ -89,10 +88,9 @@ func (m *Messages) Begin(ctx context.Context, w email.World, id string, envelope
 	if err != nil || envelope < 0 {
 		return &Start{Verdict: Over}, nil
 	}
-	names := append(m.changeKeys(keys, name), keys.body(name))
 	args := append(m.changeArgs(keys, name, now), envelope, generation, worker, rand.Text()[:12],
 		toMS(now.Add(lookAfter)), toMS(now.Add(earlySlack)))
-	answer, err := m.scripts.begin.Run(ctx, m.rdb, names, args...).Slice()
+	answer, err := m.scripts.begin.Run(ctx, m.rdb, m.changeKeys(keys, name), args...).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("begin %s envelope %d: %w", id, envelope, err)
 	}
@@ -129,7 +127,7 @@ func (m *Messages) readStart(w email.World, id string, answer []any) (*Start, er
 
 // changeKeys and changeArgs are the prelude's KEYS and ARGV.
 func (m *Messages) changeKeys(k shardKeys, id string) []string {
-	return []string{k.record(id), k.events(id), k.stream(), k.due(), k.purge()}
+	return []string{k.record(id), k.events(id), k.stream(), k.due(), k.purge(), k.body(id)}
 }
 
 func (m *Messages) changeArgs(k shardKeys, id string, now time.Time) []any {

@@ -22,7 +22,7 @@ type Concluded struct {
 
 // concludeScript writes what an attempt came to. Prelude, giveBack, and
 //
-//	KEYS 6 attempts
+//	KEYS 7 attempts
 //	ARGV 14 start of the attempt (0: it is not counted), 15 the attempt, 16... per
 //	     outcome: recipient, status, 1 if unknown, reason, event tail, reply
 //
@@ -48,7 +48,7 @@ local counted = repaired and e.y -- the repair counted this same attempt
 if started > 0 then
   if not counted then e.a = (e.a or 0) + 1 end
   if repair then repairStart = started end
-  redis.call('RPUSH', KEYS[6], string.format('%d ', e.a) .. ARGV[15])
+  redis.call('RPUSH', KEYS[7], string.format('%d ', e.a) .. ARGV[15])
 end
 
 for k = 16, #ARGV, 6 do
@@ -67,7 +67,7 @@ for k = 16, #ARGV, 6 do
       r.x = nil
       if status == 'delivered' then r.d = tonumber(now) else r.b = tonumber(now) end
       become(i, status, nil, tail)
-    elseif r.x == 1 then
+    elseif r.x then
       drop(i)
     elseif status == 'deferred' then
       r.n = tonumber(ARGV[8])
@@ -85,7 +85,7 @@ if repaired then
   return answer()
 end
 for i, r in ipairs(s.r) do
-  if (r.e or 0) == envelope and r.x == 1 and not FINAL[r.s] then drop(i) end
+  if (r.e or 0) == envelope and r.x and not FINAL[r.s] then drop(i) end
 end
 return giveBack()
 `
@@ -95,7 +95,7 @@ return giveBack()
 const releaseScript = `
 if e.p == 'marked' or repaired then return {'lost'} end
 for i, r in ipairs(s.r) do
-  if (r.e or 0) == envelope and r.x == 1 and not FINAL[r.s] then drop(i) end
+  if (r.e or 0) == envelope and r.x and not FINAL[r.s] then drop(i) end
 end
 return giveBack()
 `

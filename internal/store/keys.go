@@ -48,6 +48,10 @@ import (
 //	ix:t:<tag>     the same by tag
 //	ix:r:<hash>    the same by recipient: 11 characters of base64url of the
 //	               SHA-256 of the address in lower case. Readers check the record
+//	ix:b:<bat>     the same by batch, its 26 characters
+//	ix:k:<hash>    the same by Supersede key and recipient: 22 characters of
+//	               base64url of the SHA-256 of key, NUL, address in lower case.
+//	               A final message may leave it
 //	i:<hash>    string with TTL IdempotencyWindow, an Idempotency-Key: 22
 //	            characters of base64url of its SHA-256 ->
 //	            "<fingerprint, 43 characters of base64url> <id>". Of a request that
@@ -108,20 +112,26 @@ func (k shardKeys) health(hook string) string   { return k.prefix + "w:h:" + hoo
 func (k shardKeys) all() string                 { return k.prefix + "ix:a" }
 func (k shardKeys) statusStem() string          { return k.prefix + "ix:s:" }
 func (k shardKeys) tag(tag string) string       { return k.prefix + "ix:t:" + tag }
+func (k shardKeys) batch(id string) string      { return k.prefix + "ix:b:" + bare(id) }
 
 func (k shardKeys) status(s email.Status) string { return k.statusStem() + string(s) }
 
 func (k shardKeys) recipient(address string) string {
-	sum := sha256.Sum256([]byte(strings.ToLower(address)))
-	return k.prefix + "ix:r:" + base64.RawURLEncoding.EncodeToString(sum[:8])
+	return k.prefix + "ix:r:" + hashWord(strings.ToLower(address), 8)
 }
 
 func (k shardKeys) idempotency(key string) string {
-	sum := sha256.Sum256([]byte(key))
-	return k.prefix + "i:" + base64.RawURLEncoding.EncodeToString(sum[:16])
+	return k.prefix + "i:" + hashWord(key, 16)
 }
 
-// indexes are the index entries of a message that never move: all, tags, recipients.
+// hashWord is what stands in the name of a key for a text of a caller's.
+func hashWord(text string, octets int) string {
+	sum := sha256.Sum256([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(sum[:octets])
+}
+
+// indexes are the index entries of a message that never move: all, tags, recipients,
+// batch, and those that let it be superseded, which it may leave when it is final.
 func (k shardKeys) indexes(m *email.Message) []string {
 	keys := []string{k.all()}
 	seen := map[string]bool{}
@@ -136,6 +146,12 @@ func (k shardKeys) indexes(m *email.Message) []string {
 	}
 	for _, r := range m.Recipients {
 		add(k.recipient(r.Address.Email))
+	}
+	if m.BatchID != "" {
+		add(k.batch(m.BatchID))
+	}
+	for _, key := range k.supersedes(m) {
+		add(key)
 	}
 	return keys
 }

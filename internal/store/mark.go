@@ -37,7 +37,7 @@ for i in string.gmatch(ARGV[4], '%d+') do
   if not r or (r.e or 0) ~= tonumber(ARGV[1]) then
     return redis.error_reply('ERR a recipient outside the envelope')
   end
-  wanted = wanted or r.x ~= 1
+  wanted = wanted or not r.x
 end
 if not wanted then return 'canceled' end
 if s.x and tonumber(ARGV[3]) >= s.x then return 'expired' end

@@ -11,7 +11,7 @@ const whenFull = "redis.call('PERSIST', KEYS[1])\n"
 // preludeScript is the common beginning of the scripts that change recipients:
 // begin, conclude, release, cancel. They share
 //
-//	KEYS 1 record, 2 events, 3 stream, 4 due, 5 purge
+//	KEYS 1 record, 2 events, 3 stream, 4 due, 5 purge, 6 body
 //	ARGV 1 id, 2 now, 3 base of event ids, 4 stem of the status indexes
 //	     (ix:s:, the same shard), 5 purge score if the message completes now
 //
@@ -69,15 +69,17 @@ local function become(i, status, reason, tail)
   event(i, previous, tail)
 end
 
--- drop is what cancel makes of recipient i: its mail may be out if an attempt was unknown.
+-- drop is what a cancel (r.x is 1) or a newer message (2) makes of recipient i: its
+-- mail may be out if an attempt was unknown.
 local function drop(i)
   local r = s.r[i]
   if (r.u or 0) > 0 then
-    r.x = 1
     become(i, 'failed', 'outcome_unknown', '')
   else
+    local reason
+    if r.x == 2 then reason = 'superseded' end
     r.x = nil
-    become(i, 'canceled', nil, '')
+    become(i, 'canceled', reason, '')
   end
 end
 
@@ -103,6 +105,7 @@ local function save()
   if final and not s.c then
     s.c = tonumber(now)
     redis.call('ZADD', KEYS[5], ARGV[5], id)
+    if s.o == 1 then redis.call('DEL', KEYS[6]) end
   end
   local after = derive()
   if after ~= before then

@@ -25,7 +25,9 @@ type meta struct {
 	Tags       []string          `json:"g,omitempty"`
 	Metadata   map[string]string `json:"m,omitempty"`
 	Stream     string            `json:"st,omitempty"` // absent: transactional
-	MessageID  string            `json:"i,omitempty"`  // absent: <id@domain of from>
+	Batch      string            `json:"b,omitempty"`
+	Supersede  string            `json:"u,omitempty"`
+	MessageID  string            `json:"i,omitempty"` // absent: <id@domain of from>
 	SizeBytes  int64             `json:"z,omitempty"`
 	Recipients []recipientMeta   `json:"r,omitempty"` // absent: as impliedRecipients
 	Envelopes  []envelopeMeta    `json:"e,omitempty"`
@@ -56,6 +58,9 @@ type state struct {
 	Class      string           `json:"q,omitempty"` // the queue; absent: default
 	Expires    int64            `json:"x,omitempty"`
 	Scheduled  int64            `json:"t,omitempty"`
+	Drop       int              `json:"o,omitempty"` // 1: the content goes with the last final state
+	FirstSched int64            `json:"k,omitempty"` // t and x as told at accept, once they changed
+	FirstExp   int64            `json:"j,omitempty"`
 	Completed  int64            `json:"c,omitempty"`
 	Recipients []recipientState `json:"r"`
 	Envelopes  []envelopeState  `json:"e,omitempty"`
@@ -67,7 +72,7 @@ type recipientState struct {
 	Seq           int          `json:"q,omitempty"`
 	Attempts      int          `json:"a,omitempty"`
 	Unknowns      int          `json:"u,omitempty"`
-	Cancel        int          `json:"x,omitempty"` // 1: cancel was requested
+	Cancel        int          `json:"x,omitempty"` // 1: cancel was requested, 2: it was superseded
 	FirstAttempt  int64        `json:"f,omitempty"`
 	LastAttempt   int64        `json:"l,omitempty"`
 	NextAttempt   int64        `json:"n,omitempty"`
@@ -142,7 +147,7 @@ func fromMailboxes(list []mailbox) []email.Address {
 // mailbox once and all of which were accepted alike: most messages.
 func impliedRecipients(m *email.Message) []recipientMeta {
 	first := email.Queued
-	if m.ScheduledAt.After(m.CreatedAt) {
+	if m.FirstScheduledAt.After(m.CreatedAt) {
 		first = email.Scheduled
 	}
 	var out []recipientMeta
@@ -167,6 +172,7 @@ func encodeMeta(m *email.Message) ([]byte, error) {
 		Key: m.KeyID, Created: toMS(m.CreatedAt), From: mailbox(m.From), To: toMailboxes(m.To),
 		Cc: toMailboxes(m.Cc), Bcc: toMailboxes(m.Bcc), ReplyTo: toMailboxes(m.ReplyTo),
 		Subject: m.Subject, Tags: m.Tags, Metadata: m.Metadata, SizeBytes: m.SizeBytes,
+		Batch: m.BatchID, Supersede: m.Supersede,
 	}
 	if m.Stream != defaultStream {
 		out.Stream = m.Stream
@@ -191,6 +197,9 @@ func encodeMeta(m *email.Message) ([]byte, error) {
 
 func encodeState(m *email.Message) ([]byte, error) {
 	out := state{Class: classWord(m.Class), Expires: toMS(m.ExpiresAt), Scheduled: toMS(m.ScheduledAt), Completed: toMS(m.CompletedAt)}
+	if m.DropContent {
+		out.Drop = 1
+	}
 	for _, r := range m.Recipients {
 		s := r.State
 		out.Recipients = append(out.Recipients, recipientState{
@@ -232,6 +241,11 @@ func decodeMessage(w email.World, id string, fields map[string]string) (*email.M
 		To: fromMailboxes(fixed.To), Cc: fromMailboxes(fixed.Cc), Bcc: fromMailboxes(fixed.Bcc), ReplyTo: fromMailboxes(fixed.ReplyTo),
 		Subject: fixed.Subject, Tags: fixed.Tags, Metadata: fixed.Metadata, Stream: fixed.Stream, Class: now.class(),
 		MessageID: fixed.MessageID, SizeBytes: fixed.SizeBytes,
+		BatchID: fixed.Batch, Supersede: fixed.Supersede, DropContent: now.Drop != 0,
+	}
+	m.FirstScheduledAt, m.FirstExpiresAt = m.ScheduledAt, m.ExpiresAt
+	if now.FirstExp != 0 {
+		m.FirstScheduledAt, m.FirstExpiresAt = fromMS(now.FirstSched), fromMS(now.FirstExp)
 	}
 	if m.Stream == "" {
 		m.Stream = defaultStream

@@ -140,22 +140,23 @@ type Messages struct {
 type scripts struct {
 	accept, begin, mark, conclude, release, cancel *redis.Script
 	lookAgain, advance, forget, setAside           *redis.Script
-	free, giveUp                                   *redis.Script
+	free, giveUp, reschedule                       *redis.Script
 }
 
 func newScripts() *scripts {
 	return &scripts{
-		accept:    redis.NewScript(acceptScript),
-		begin:     redis.NewScript(whenFull + preludeScript + beginScript),
-		mark:      redis.NewScript(whenFull + markScript),
-		conclude:  redis.NewScript(whenFull + preludeScript + giveBackScript + concludeScript),
-		release:   redis.NewScript(whenFull + preludeScript + giveBackScript + releaseScript),
-		cancel:    redis.NewScript(whenFull + preludeScript + cancelScript),
-		lookAgain: redis.NewScript(whenFull + lookAgainScript),
-		advance:   redis.NewScript(whenFull + advanceScript),
-		forget:    redis.NewScript(whenFull + forgetScript),
-		setAside:  redis.NewScript(whenFull + setAsideScript),
-		free:      redis.NewScript(whenFull + preludeScript + freeScript),
-		giveUp:    redis.NewScript(whenFull + preludeScript + giveUpScript),
+		accept:     redis.NewScript(acceptScript),
+		begin:      redis.NewScript(whenFull + preludeScript + beginScript),
+		mark:       redis.NewScript(whenFull + markScript),
+		conclude:   redis.NewScript(whenFull + preludeScript + giveBackScript + concludeScript),
+		release:    redis.NewScript(whenFull + preludeScript + giveBackScript + releaseScript),
+		cancel:     redis.NewScript(whenFull + preludeScript + cancelScript),
+		lookAgain:  redis.NewScript(whenFull + lookAgainScript),
+		advance:    redis.NewScript(whenFull + advanceScript),
+		forget:     redis.NewScript(whenFull + forgetScript),
+		setAside:   redis.NewScript(whenFull + setAsideScript),
+		reschedule: redis.NewScript(whenFull + preludeScript + rescheduleScript),
+		free:       redis.NewScript(whenFull + preludeScript + freeScript),
+		giveUp:     redis.NewScript(whenFull + preludeScript + giveUpScript),
 	}
 }
