@@ -41,6 +41,9 @@ type Planner struct {
 	Resolver dns.Resolver
 	Port     uint16   // 0: 25
 	Self     []string // our own host names: an MX that is one of them, and all less preferred, are dropped
+	// SelfAddrs are the addresses at which we take mail ourselves: an MX that has one is us
+	// under another name.
+	SelfAddrs []netip.Addr
 }
 
 // Kind is why there is no plan.
@@ -82,11 +85,22 @@ func (p *Planner) Plan(ctx context.Context, domain string) (smtpclient.Plan, err
 		return smtpclient.Plan{}, fault
 	}
 	plan := smtpclient.Plan{Domain: domain, Provider: provider(candidates)}
-	plan.Hosts, plan.Incomplete = p.hosts(ctx, candidates)
+	found, failed := p.resolve(ctx, candidates)
+	kept := p.beforeOurAddress(candidates, found)
+	if len(kept) == 0 {
+		return smtpclient.Plan{}, loop(domain, candidates[0].Host)
+	}
+	plan.Hosts, plan.Incomplete = p.hosts(kept, found[:len(kept)]), failed
 	if len(plan.Hosts) == 0 {
 		return smtpclient.Plan{}, noAddress(domain, plan.Incomplete)
 	}
 	return plan, nil
+}
+
+// loop is for a domain of whose MX none is preferred to ourselves.
+func loop(domain, host string) *Error {
+	err := fmt.Errorf("%s is the best MX and is this host: mail would loop", host)
+	return &Error{Domain: domain, Kind: Loop, Enhanced: "5.4.6", Err: err}
 }
 
 // candidates gives the hosts to ask addresses for, in the order to try.
@@ -124,8 +138,7 @@ func (p *Planner) candidates(domain string, records []dns.MX) ([]dns.MX, *Error)
 	}
 	before := p.beforeSelf(usable)
 	if len(before) == 0 {
-		err := fmt.Errorf("%s is the best MX and is this host: mail would loop", usable[0].Host)
-		return nil, &Error{Domain: domain, Kind: Loop, Enhanced: "5.4.6", Err: err}
+		return nil, loop(domain, usable[0].Host)
 	}
 	return before[:min(len(before), maxHosts)], nil
 }
@@ -141,9 +154,24 @@ func (p *Planner) beforeSelf(sorted []dns.MX) []dns.MX {
 	return sorted
 }
 
-// hosts resolves all candidates at once and keeps, in order, those with an
-// address. The error is that of a failed lookup, if one failed.
-func (p *Planner) hosts(ctx context.Context, candidates []dns.MX) ([]smtpclient.Host, error) {
+// beforeOurAddress does the same with an MX that is us by its address.
+func (p *Planner) beforeOurAddress(sorted []dns.MX, found [][]netip.Addr) []dns.MX {
+	for i, addrs := range found {
+		ours := slices.ContainsFunc(addrs, func(a netip.Addr) bool { return slices.Contains(p.SelfAddrs, a.Unmap()) })
+		if !ours {
+			continue
+		}
+		for i > 0 && sorted[i-1].Pref == sorted[i].Pref {
+			i--
+		}
+		return sorted[:i]
+	}
+	return sorted
+}
+
+// resolve looks up the addresses of all candidates at once. The error is that of a
+// failed lookup, if one failed.
+func (p *Planner) resolve(ctx context.Context, candidates []dns.MX) ([][]netip.Addr, error) {
 	found := make([][]netip.Addr, len(candidates))
 	faults := make([]error, len(candidates))
 	var group sync.WaitGroup
@@ -153,6 +181,16 @@ func (p *Planner) hosts(ctx context.Context, candidates []dns.MX) ([]smtpclient.
 		})
 	}
 	group.Wait()
+	for _, err := range faults {
+		if err != nil && !errors.Is(err, dns.ErrNXDomain) {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+// hosts keeps, in order, the candidates that have an address.
+func (p *Planner) hosts(candidates []dns.MX, found [][]netip.Addr) []smtpclient.Host {
 	port := cmp.Or(p.Port, smtpPort)
 	var hosts []smtpclient.Host
 	for i, addrs := range share(found) {
@@ -164,12 +202,7 @@ func (p *Planner) hosts(ctx context.Context, candidates []dns.MX) ([]smtpclient.
 			TLS: smtpclient.TLSOpportunistic, Reason: "opportunistic",
 		})
 	}
-	for _, err := range faults {
-		if err != nil && !errors.Is(err, dns.ErrNXDomain) {
-			return hosts, err
-		}
-	}
-	return hosts, nil
+	return hosts
 }
 
 // share cuts the addresses of the hosts to those of a plan, one of each host in
