@@ -1,42 +1,53 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go, where it is missing: redis-server (the
-# store and queue run on a real one), Python with its DKIM verifier (mail and
-# signatures are read back by an implementation that is not ours), and Postfix's
-# smtp-sink (a relay that is not ours). Postfix itself is not installed: it would
-# become this machine's mail server. Its package is unpacked into a cache instead.
+# store and queue run on a real one), Python with its DKIM verifier and with aiosmtpd
+# (mail and signatures are read back by implementations that are not ours), and the
+# mail servers Postfix and Exim. Those are not installed: they would become this
+# machine's mail server, and exclude each other. Their packages are unpacked into a
+# cache instead, and nss_wrapper gives them the users that they would have made.
 set -euo pipefail
 
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/postrider"
 missing=()
+unpack=()
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev) # the race detector links with it
 [ -x /usr/bin/python3 ] || missing+=(python3)
 /usr/bin/python3 -c 'import dkim, nacl' 2>/dev/null || missing+=(python3-dkim python3-nacl)
-sink="${XDG_CACHE_HOME:-$HOME/.cache}/postrider/postfix"
-unpack=
-if ! command -v smtp-sink >/dev/null && [ ! -x /usr/sbin/smtp-sink ] && [ ! -x "$sink/usr/sbin/smtp-sink" ]; then
-	unpack=postfix
-fi
-[ ${#missing[@]} -eq 0 ] && [ -z "$unpack" ] && exit 0
+/usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || missing+=(python3-aiosmtpd)
+ldconfig -p 2>/dev/null | grep -q libnss_wrapper || [ -n "$(ls /usr/lib/*/libnss_wrapper.so 2>/dev/null)" ] || missing+=(libnss-wrapper)
+[ -x /usr/sbin/smtp-sink ] || [ -x "$cache/postfix/usr/sbin/smtp-sink" ] || unpack+=(postfix)
+[ -x /usr/sbin/exim4 ] || [ -x /usr/sbin/exim ] || [ -x "$cache/exim/usr/sbin/exim4" ] || unpack+=(exim4-daemon-light)
+[ ${#missing[@]} -eq 0 ] && [ ${#unpack[@]} -eq 0 ] && exit 0
 
 if ! command -v apt-get >/dev/null; then
-	echo "The tests need ${missing[*]} $unpack: install them with this system's package manager and run make test again." >&2
+	echo "The tests need ${missing[*]} ${unpack[*]}: install them with this system's package manager and run make test again." >&2
 	exit 1
 fi
 as_root=()
 [ "$(id -u)" -eq 0 ] || as_root=(sudo)
-echo "Installing ${missing[*]} $unpack for the tests ..."
+echo "Installing ${missing[*]} ${unpack[*]} for the tests ..."
 "${as_root[@]}" apt-get update -q
-if [ -n "$unpack" ]; then
-	download=$(mktemp -d)
-	trap 'rm -rf "$download"' EXIT
-	(cd "$download" && apt-get download -q postfix)
-	mkdir -p "$sink"
-	dpkg -x "$download"/postfix_*.deb "$sink"
+download=$(mktemp -d)
+trap 'rm -rf "$download"' EXIT
+for package in ${unpack[@]+"${unpack[@]}"}; do
+	(cd "$download" && apt-get download -q "$package")
+	file=$(echo "$download/$package"_*.deb)
+	into="$cache/${package%%4-daemon-light}" # exim4-daemon-light into exim
+	mkdir -p "$into"
+	dpkg -x "$file" "$into"
+	chmod -R u-s,g-s "$into"
 	# The libraries that it is linked with.
-	for library in $(dpkg-deb -f "$download"/postfix_*.deb Depends | tr ',' '\n' | sed -n 's/^ *\(lib[^ (|]*\).*/\1/p'); do
+	for library in $(dpkg-deb -f "$file" Depends | tr ',' '\n' | sed -n 's/^ *\(lib[^ (|]*\).*/\1/p'); do
 		dpkg -s "$library" >/dev/null 2>&1 || missing+=("$library")
 	done
-fi
+done
+# The servers' processes do not stay root: they must be able to come to their files.
+dir=$cache
+while [ "$(id -u)" -eq 0 ] && [ ${#unpack[@]} -gt 0 ] && [ "$dir" != / ]; do
+	chmod a+x "$dir"
+	dir=$(dirname "$dir")
+done
 if [ ${#missing[@]} -gt 0 ]; then
 	# Debian starts a package's server by itself; the tests start private ones.
 	DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
