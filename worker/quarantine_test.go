@@ -81,7 +81,7 @@ func TestCorruptRecords(t *testing.T) {
 			return "live:{s0}:" + kind + ":" + strings.TrimPrefix(m.ID, "msg_")
 		}
 		content := r.accept(draft("a@b.test"))
-		r.rdb.Set(t.Context(), key(content, "b"), "no zstd", 0)
+		r.rdb.Set(t.Context(), key(content, "b"), "not packed", 0)
 		var lost []*email.Message
 		for _, spoil := range []func(record string){
 			func(record string) { r.rdb.HSet(t.Context(), record, "s", "{") },

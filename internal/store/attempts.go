@@ -95,9 +95,9 @@ func (p *packer) decodeAttempt(raw string) (email.Attempt, error) {
 	if !ok || err != nil || number < 1 {
 		return email.Attempt{}, fmt.Errorf("%w: an attempt's number", ErrBroken)
 	}
-	unpacked, err := p.attempts.DecodeAll([]byte(packed), nil)
+	unpacked, err := p.decompress(packed, maxAttempt)
 	if err != nil {
-		return email.Attempt{}, fmt.Errorf("%w: an attempt: %w", ErrBroken, err)
+		return email.Attempt{}, fmt.Errorf("an attempt: %w", err)
 	}
 	var a attempt
 	if err := json.Unmarshal(unpacked, &a); err != nil {

@@ -120,7 +120,7 @@ func (m *Messages) readStart(w email.World, id string, answer []any) (*Start, er
 		return nil, err
 	}
 	if body, ok := at(answer, 3).(string); ok && start.Verdict == Begun {
-		start.Content, err = m.packer.unpackContent([]byte(body))
+		start.Content, err = m.packer.unpackContent(body)
 	}
 	return start, err
 }

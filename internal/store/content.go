@@ -2,10 +2,12 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 
 	"postrider/internal/email"
 )
@@ -17,29 +19,14 @@ const (
 	maxAttempt = 4 << 20
 )
 
-// packer compresses bodies and attempts. It is safe for concurrent use.
-type packer struct {
-	encoder  *zstd.Encoder
-	contents *zstd.Decoder
-	attempts *zstd.Decoder
-}
+// packer compresses bodies and attempts: a CRC-32C of what was packed, least octet
+// first, and an S2 block. S2 packs text a third looser than zstd and costs a fifth of
+// its time, which was the largest single part of accepting a message.
+type packer struct{ table *crc32.Table }
 
-func newPacker() *packer {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(true))
-	if err != nil {
-		panic(err) // constant options: cannot be refused
-	}
-	return &packer{encoder: encoder, contents: newDecoder(maxContent), attempts: newDecoder(maxAttempt)}
-}
+func newPacker() *packer { return &packer{table: crc32.MakeTable(crc32.Castagnoli)} }
 
-func newDecoder(limit uint64) *zstd.Decoder {
-	// 0: as many at once as there are processors.
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(limit))
-	if err != nil {
-		panic(err) // constant options: cannot be refused
-	}
-	return d
-}
+const sumSize = 4
 
 func (p *packer) pack(v any) ([]byte, error) {
 	raw, err := json.Marshal(v)
@@ -50,7 +37,33 @@ func (p *packer) pack(v any) ([]byte, error) {
 }
 
 func (p *packer) compress(raw []byte) []byte {
-	return p.encoder.EncodeAll(raw, make([]byte, 0, len(raw)/2+64))
+	// S2 wants room for the worst case, and says so rather than grow.
+	packed := make([]byte, sumSize+s2.MaxEncodedLen(len(raw)))
+	binary.LittleEndian.PutUint32(packed, crc32.Checksum(raw, p.table))
+	return packed[:sumSize+len(s2.Encode(packed[sumSize:], raw))]
+}
+
+// decompress undoes compress, for what is at most limit octets.
+func (p *packer) decompress(packed string, limit int) ([]byte, error) {
+	if len(packed) < sumSize {
+		return nil, fmt.Errorf("%w: too short to be packed", ErrBroken)
+	}
+	sum, block := binary.LittleEndian.Uint32([]byte(packed[:sumSize])), []byte(packed[sumSize:])
+	size, err := s2.DecodedLen(block)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	if size > limit {
+		return nil, fmt.Errorf("%w: packed are %d octets, more than %d", ErrBroken, size, limit)
+	}
+	raw, err := s2.Decode(nil, block)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	if crc32.Checksum(raw, p.table) != sum {
+		return nil, fmt.Errorf("%w: its checksum is wrong", ErrBroken)
+	}
+	return raw, nil
 }
 
 // contentHead is the first line of a content: how long its parts are. They follow
@@ -89,10 +102,10 @@ func (p *packer) packContent(c *email.Content) ([]byte, error) {
 	return p.compress(raw), nil
 }
 
-func (p *packer) unpackContent(packed []byte) (*email.Content, error) {
-	raw, err := p.contents.DecodeAll(packed, nil)
+func (p *packer) unpackContent(packed string) (*email.Content, error) {
+	raw, err := p.decompress(packed, maxContent)
 	if err != nil {
-		return nil, fmt.Errorf("unpack content: %w: %w", ErrBroken, err)
+		return nil, fmt.Errorf("unpack content: %w", err)
 	}
 	line, rest, _ := bytes.Cut(raw, []byte{'\n'})
 	var head contentHead

@@ -26,11 +26,11 @@ import (
 //	              m   JSON, fixed at accept: type meta in record.go
 //	              s   JSON, what changes: type state in record.go; Lua writes it
 //	              y<i> JSON, the last SMTP reply about recipient i: type reply
-//	b:<id>      string, the content: zstd of a line of JSON, type contentHead in
+//	b:<id>      string, the content: packed, a line of JSON, type contentHead in
 //	            content.go, and behind it html, text and files as they are
 //	e:<id>      list of events, oldest first: JSON, type event in events.go.
 //	            An event's position is its index in this list, from 0
-//	a:<id>      list of attempts, oldest first: "<number> " + zstd of JSON, type
+//	a:<id>      list of attempts, oldest first: "<number> " + packed JSON, type
 //	            attempt in attempts.go. number counts within the envelope, from 1
 //	v:<id>      string, the envelopes' stub after the record was forgotten: JSON,
 //	            type stub in forget.go
@@ -61,7 +61,7 @@ import (
 //	follow      string, the event stream's last entry that was followed: its id
 //	w:<dlv>     hash, a delivery of an event to an endpoint; <dlv> is 26 characters
 //	              d    JSON, type storedDelivery in deliveries.go
-//	              a<n> the attempt n, from 1: zstd of JSON, type storedPost
+//	              a<n> the attempt n, from 1: packed JSON, type storedPost
 //	w:due       sorted set, when to look at a delivery that is pending: member
 //	            <dlv>, score time
 //	w:purge     sorted set of finished deliveries, when to forget them

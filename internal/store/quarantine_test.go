@@ -140,7 +140,7 @@ func TestBrokenContentComesWithItsFence(t *testing.T) {
 	each(t, Options{}, func(t *testing.T, f *fixture) {
 		msg := f.accept(t, draft(f.Messages, "ada@example.org"))
 		keys, id, _ := f.Messages.locate(msg.World, msg.ID)
-		f.rdb.Set(t.Context(), keys.body(id), "no zstd", 0)
+		f.rdb.Set(t.Context(), keys.body(id), "not packed", 0)
 		s, err := f.Messages.Begin(t.Context(), msg.World, msg.ID, 0, 0, "w", start())
 		if !errors.Is(err, ErrBroken) || s == nil || s.Fence != 1 || s.Message == nil {
 			t.Errorf("Begin = %+v, %v", s, err)

@@ -48,7 +48,7 @@ func (m *Messages) Content(ctx context.Context, w email.World, id string) (*emai
 	case errors.Is(body.Err(), redis.Nil):
 		return nil, nil
 	}
-	packed, err := body.Bytes()
+	packed, err := body.Result()
 	if err != nil {
 		return nil, fmt.Errorf("read content of %s: %w", id, err)
 	}

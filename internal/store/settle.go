@@ -129,9 +129,9 @@ func (p *packer) packPost(v *Post) ([]byte, error) {
 }
 
 func (p *packer) decodePost(packed string) (Post, error) {
-	raw, err := p.attempts.DecodeAll([]byte(packed), nil)
+	raw, err := p.decompress(packed, maxAttempt)
 	if err != nil {
-		return Post{}, fmt.Errorf("%w: %w", ErrBroken, err)
+		return Post{}, err
 	}
 	var v storedPost
 	if err := json.Unmarshal(raw, &v); err != nil {
