@@ -1,10 +1,12 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 
 	"postrider/internal/email"
 	"postrider/internal/intake"
+	"postrider/internal/store"
 )
 
 // sendRoute stands for a route and its alias in fingerprints.
@@ -27,27 +29,41 @@ func (d *door) send(c *call) error {
 	}
 	if request.IdempotencyKey != "" && !doc.crowded {
 		request.Fingerprint = fingerprint(http.MethodPost, sendRoute, doc.root)
-		msg, err := d.desk.Replay(c.ctx(), request.World, request.IdempotencyKey, request.Fingerprint)
-		if err != nil {
-			return err
-		}
-		if msg != nil {
-			c.accepted(msg, true)
-			return nil
-		}
 	}
-	request.Draft, request.Faults = decodeDraft(doc)
-	if doc.crowded || doc.root.kind != objectKind {
-		return &intake.Invalid{Faults: request.Faults}
-	}
-	msg, replayed, err := d.desk.Accept(c.ctx(), request)
+	msg, replayed, err := d.accept(c, doc, &request)
 	if err != nil {
-		return err
+		return d.unlessReplayed(c, &request, err)
 	}
 	if !replayed {
 		d.metrics.accepted(msg)
 	}
 	c.accepted(msg, replayed)
+	return nil
+}
+
+func (d *door) accept(c *call, doc *document, r *intake.Request) (msg *email.Message, replayed bool, err error) {
+	r.Draft, r.Faults = decodeDraft(doc)
+	if doc.crowded || doc.root.kind != objectKind {
+		return nil, false, &intake.Invalid{Faults: r.Faults}
+	}
+	return d.desk.Accept(c.ctx(), *r)
+}
+
+// unlessReplayed answers a refusal, unless the request's Idempotency-Key was used: that
+// counts before the schema (api.md 3.3). Keeping a message looks for itself, so that one
+// without a fault costs no round trip for this.
+func (d *door) unlessReplayed(c *call, r *intake.Request, refusal error) error {
+	if r.Fingerprint == [32]byte{} || errors.Is(refusal, store.ErrIdempotencyReused) {
+		return refusal
+	}
+	msg, err := d.desk.Replay(c.ctx(), r.World, r.IdempotencyKey, r.Fingerprint)
+	switch {
+	case err != nil:
+		return err
+	case msg == nil:
+		return refusal
+	}
+	c.accepted(msg, true)
 	return nil
 }
 
