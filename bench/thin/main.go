@@ -52,7 +52,7 @@ func run(web, redisAddr string, l *line, concurrency int, sign bool) error {
 		l.keys = []dkim.Key{{Domain: "bench.test", Selector: "thin", Signer: key}}
 	}
 	rdb := redis.NewClient(&redis.Options{
-		Addr: redisAddr, DisableIdentity: true, PoolSize: 64,
+		Addr: redisAddr, DisableIdentity: true, PoolSize: 64, Protocol: 2, // as the service's
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	l.tasks = asynq.NewClientFromRedisClient(rdb)
