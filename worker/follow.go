@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ const (
 	// followLease is how long a shard without its follower waits for the next one.
 	followLease = 8 * time.Second
 	// followBatch entries are read at a time; followBatches end one turn of a shard.
-	followBatch, followBatches = 50, 100
+	followBatch, followBatches = 200, 100
 	// followEach keeps what many idle shards cost at 500 looks a second.
 	followEach = 2 * time.Millisecond
 	// followRest is how long a store that is away is left alone.
@@ -44,16 +45,16 @@ func (w *Worker) shards() []shardID {
 
 func (s shardID) lease() string { return fmt.Sprintf("follow:%s:%d", s.world, s.shard) }
 
-// follower reads the event streams and makes what follows from them: deliveries to
-// webhooks. It holds a lease on each shard that it follows, so that others do not
+// follower reads the event streams and makes what follows from them: suppressions,
+// deliveries to webhooks. It also copies the changes of the suppressions to the shards. It holds a lease on each shard that it follows, so that others do not
 // read the same; that nothing is made twice or left out is the store's doing, which
 // moves the cursor in the script that keeps the deliveries.
 type follower struct {
 	w      *Worker
-	leases map[shardID]lease
+	leases map[string]lease // by name
 }
 
-// lease is what we know of a shard's lease, until when.
+// lease is what we know of a lease, until when.
 type lease struct {
 	ours  bool
 	until time.Time
@@ -61,10 +62,10 @@ type lease struct {
 
 // follow follows all shards until ctx ends.
 func (w *Worker) follow(ctx context.Context) {
-	f := &follower{w: w, leases: make(map[shardID]lease)}
+	f := &follower{w: w, leases: make(map[string]lease)}
 	interval := max(w.o.FollowEvery, time.Duration(len(w.shards()))*followEach)
 	w.every(ctx, interval, w.logged("follow", func(ctx context.Context) error {
-		err := f.turn(ctx)
+		err := errors.Join(f.turn(ctx), f.copySuppressions(ctx))
 		if err != nil {
 			pause(ctx, followRest)
 		}
@@ -72,9 +73,9 @@ func (w *Worker) follow(ctx context.Context) {
 	}), nil)
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
 	defer cancel()
-	for s, l := range f.leases {
+	for name, l := range f.leases {
 		if l.ours && late.Err() == nil {
-			_ = w.o.Store.Leases.Drop(late, s.lease(), w.o.ID) // or it ends by itself
+			_ = w.o.Store.Leases.Drop(late, name, w.o.ID) // or it ends by itself
 		}
 	}
 }
@@ -106,22 +107,27 @@ func (f *follower) turn(ctx context.Context) error {
 
 // some follows the next part of a shard, if it is ours to follow.
 func (f *follower) some(ctx context.Context, s shardID) (more bool, err error) {
-	now := time.Now()
-	if l := f.leases[s]; !now.Before(l.until) {
-		ours, err := f.w.o.Store.Leases.Hold(ctx, s.lease(), f.w.o.ID, followLease)
-		if err != nil {
-			return false, err
-		}
-		f.leases[s] = lease{ours, now.Add(followLease / 4)}
-	}
-	if !f.leases[s].ours {
-		return false, nil
+	if ours, err := f.holds(ctx, s.lease()); !ours {
+		return false, err
 	}
 	return f.w.followSome(ctx, s)
 }
 
-// followSome makes the deliveries of the next events of a shard, and then their
-// jobs. If we die between the two, the sweeper adds the jobs.
+// holds takes or renews a lease, if it is time to.
+func (f *follower) holds(ctx context.Context, name string) (bool, error) {
+	now := time.Now()
+	if l := f.leases[name]; !now.Before(l.until) {
+		ours, err := f.w.o.Store.Leases.Hold(ctx, name, f.w.o.ID, followLease)
+		if err != nil {
+			return false, err
+		}
+		f.leases[name] = lease{ours, now.Add(followLease / 4)}
+	}
+	return f.leases[name].ours, nil
+}
+
+// followSome makes what follows from the next events of a shard, and then the jobs of
+// the deliveries. If we die between the two, the sweeper adds the jobs.
 func (w *Worker) followSome(ctx context.Context, s shardID) (more bool, err error) {
 	part, err := w.o.Store.Deliveries.Unfollowed(ctx, s.world, s.shard, followBatch)
 	if err != nil || part.To == part.From {
@@ -133,45 +139,49 @@ func (w *Worker) followSome(ctx context.Context, s shardID) (more bool, err erro
 		return false, err
 	}
 	w.complain("webhook cannot be read", broken)
-	to := part.To
-	var list []*store.Delivery
-	if len(hooks) == 0 {
-		to = part.End // nobody asked, and who asks now asks for what comes
-	} else if list, err = w.wanted(ctx, part, hooks); err != nil {
+	entries := part.Entries
+	if len(hooks) == 0 { // nobody asked
+		entries = slices.DeleteFunc(slices.Clone(entries), func(e store.StreamEntry) bool { return !e.Suppresses })
+	}
+	happened, broken, err := w.o.Store.Deliveries.Happened(ctx, part.World, entries)
+	if err != nil {
 		return false, err
 	}
-	moved, err := w.o.Store.Deliveries.Follow(ctx, part, to, list, w.o.Now())
+	w.complain("event cannot be read", broken)
+	// First, so that the events tell of them.
+	if err := w.suppress(ctx, s.world, entries, happened); err != nil {
+		return false, err
+	}
+	list := wanted(entries, happened, hooks)
+	moved, err := w.o.Store.Deliveries.Follow(ctx, part, part.To, list, w.o.Now())
 	if err != nil || !moved {
 		return false, err
 	}
 	w.notify(ctx, list)
-	return to != part.End, nil
+	return part.To != part.End, nil
 }
 
-// wanted are the deliveries that follow from a part of the stream.
-func (w *Worker) wanted(ctx context.Context, part *store.Stretch, hooks []*store.Webhook) ([]*store.Delivery, error) {
-	happened, broken, err := w.o.Store.Deliveries.Happened(ctx, part.World, part.Entries)
-	if err != nil {
-		return nil, err
-	}
-	w.complain("event cannot be read", broken)
+// wanted are the deliveries that follow from entries of the stream.
+func wanted(entries []store.StreamEntry, happened map[string]*store.Happened, hooks []*store.Webhook) []*store.Delivery {
 	var list []*store.Delivery
-	for _, entry := range part.Entries {
-		h := happened[entry.Message]
-		if h == nil {
-			continue
-		}
-		e, ok := h.Events[entry.Index]
-		if !ok {
-			continue
+	for _, entry := range entries {
+		d := store.Delivery{Message: entry.Message, Position: entry.Index}
+		if s := entry.Suppression; s != nil {
+			d = store.Delivery{Event: s.ID, Type: s.Type, Entry: entry.At}
+		} else if e, ok := happened[entry.Message].Event(entry.Index); ok {
+			d.Event, d.Type = e.ID, e.Type
+		} else {
+			continue // gone, or broken
 		}
 		for _, hook := range hooks {
-			if hook.Wants(entry.At) && events.Match(hook.Events, e.Type) {
-				list = append(list, &store.Delivery{Webhook: hook.ID, Event: e.ID, Type: e.Type, Message: entry.Message, Position: entry.Index})
+			if hook.Wants(entry.At) && events.Match(hook.Events, d.Type) {
+				to := d
+				to.Webhook = hook.ID
+				list = append(list, &to)
 			}
 		}
 	}
-	return list, nil
+	return list
 }
 
 func (w *Worker) complain(what string, broken []error) {

@@ -179,8 +179,8 @@ func TestTwoFollowers(t *testing.T) {
 func TestFollowLease(t *testing.T) {
 	eachHooked(t, func(t *testing.T, r *hookRig) {
 		to := r.target(status(200), "*")
-		first := &follower{w: r.Worker, leases: make(map[shardID]lease)}
-		second := &follower{w: r.hooked("w2", r.rdb), leases: make(map[shardID]lease)}
+		first := &follower{w: r.Worker, leases: make(map[string]lease)}
+		second := &follower{w: r.hooked("w2", r.rdb), leases: make(map[string]lease)}
 		if err := first.turn(t.Context()); err != nil {
 			t.Fatal(err)
 		}

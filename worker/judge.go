@@ -161,6 +161,8 @@ func (t *trial) recipient(index int, rr smtpclient.RecipientResult, r *smtpclien
 	}
 	if permanent(e, crowd && progress) {
 		o.Status, o.Bounce = email.Bounced, c.Type
+		// The sandbox bounces what it was asked to (api.md 17.2).
+		o.Suppress = c.Suppress && !t.m.Envelopes[t.envelope].Sandbox
 		return o, wait{}
 	}
 	return o, wait{pace: c.Pace, soon: crowd && progress}

@@ -84,6 +84,9 @@ func (n *notice) run(ctx context.Context) error {
 
 // payload is what to post, or why there is nothing.
 func (n *notice) payload(ctx context.Context) (body []byte, why string, err error) {
+	if n.d.Entry != "" {
+		return n.suppressionPayload(ctx)
+	}
 	found, broken, err := n.w.o.Store.Deliveries.Happened(ctx, n.d.World, []store.StreamEntry{{Message: n.d.Message, Index: n.d.Position}})
 	if err != nil {
 		return nil, "", err
@@ -91,13 +94,37 @@ func (n *notice) payload(ctx context.Context) (body []byte, why string, err erro
 	n.w.complain("event cannot be read", broken)
 	h := found[n.d.Message]
 	if h == nil {
-		return nil, "the event is no longer kept", nil
+		return nil, eventGone, nil
 	}
 	body, err = events.Body(h.Message, h.Events[n.d.Position])
 	if err != nil {
-		return nil, "the event cannot be read", nil
+		return nil, eventBroken, nil
 	}
 	return body, "", nil
+}
+
+// Why there is nothing to post.
+const (
+	eventGone   = "the event is no longer kept"
+	eventBroken = "the event cannot be read"
+)
+
+func (n *notice) suppressionPayload(ctx context.Context) (body []byte, why string, err error) {
+	shard, err := store.DeliveryShard(n.d.ID)
+	if err != nil {
+		return nil, eventBroken, nil
+	}
+	e, err := n.w.o.Store.Deliveries.SuppressionEvent(ctx, n.d.World, shard, n.d.Entry)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, eventGone, nil
+	case errors.Is(err, store.ErrBroken):
+		return nil, eventBroken, nil
+	case err != nil:
+		return nil, "", err
+	}
+	body, err = events.SuppressionBody(e)
+	return body, "", err
 }
 
 func endingOf(a webhook.Attempt) ending {

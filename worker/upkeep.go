@@ -124,6 +124,7 @@ func (w *Worker) forget(ctx context.Context) error {
 				errs = append(errs, err)
 			}
 		}
+		errs = append(errs, w.expireSuppressions(ctx, world))
 	}
 	return errors.Join(errs...)
 }

@@ -193,6 +193,7 @@ func (a *App) openDesk() error {
 		AllowReserved:    c.AllowReservedDomains,
 		PerRecipient:     c.Envelope == "recipient",
 		Simulator:        sandbox.Simulator,
+		Presuppressed:    sandbox.Presuppressed,
 		Log:              a.options.Log,
 	})
 	return nil

@@ -25,6 +25,11 @@ const repairedWithin = 45 * time.Second
 func Fsck(ctx context.Context, s *store.Store, q *queue.Client, report func(store.Finding)) (store.Checked, error) {
 	f := &fsck{store: s, queue: q, report: report}
 	count, err := s.Messages.Check(ctx, store.CheckOptions{Report: report, Waiting: f.waiting})
+	if err == nil {
+		var more int
+		more, err = s.Suppressions.Check(ctx, report)
+		f.findings += more
+	}
 	for _, class := range queue.Classes() {
 		if err == nil {
 			err = q.Jobs(ctx, class, func(j queue.Job) error { return f.job(ctx, j) })

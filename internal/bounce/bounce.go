@@ -74,8 +74,10 @@ func Classify(stage string, r email.Reply) Class {
 	l := find(r.Code, enhanced(r), text)
 	c := Class{Category: l.category, Type: typeOf(l.category), Reason: l.reason}
 	c.Pace = pace(r.Code, enhanced(r), l.category)
-	// api.md 10.3: never from 4xx, nor from a 5xx to greeting, MAIL or data.
-	c.Suppress = stage == "rcpt" && r.Code/100 == 5 && (c.Category == InvalidRecipient || c.Category == MailboxDisabled)
+	// api.md 10.3: never from 4xx, nor from a 5xx to greeting, MAIL or data, nor from a
+	// policy (5.7.x), whatever its text says.
+	c.Suppress = stage == "rcpt" && r.Code/100 == 5 && !strings.HasPrefix(r.EnhancedCode, "5.7.") &&
+		(c.Category == InvalidRecipient || c.Category == MailboxDisabled)
 	return c
 }
 

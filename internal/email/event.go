@@ -25,6 +25,7 @@ type Event struct {
 	Source    string // of bounced: smtp or dsn
 	NextAt    time.Time
 	Reply     *Reply
+	Suppress  bool // of bounced: mail to the address is pointless from now on
 }
 
 // Outcome is what one attempt means for one recipient.
@@ -38,6 +39,7 @@ type Outcome struct {
 	Bounce    string // bounce type
 	NextAt    time.Time
 	Reply     *Reply
+	Suppress  bool // of bounced: mail to the address is pointless from now on
 }
 
 // Attempt is one transaction tried: to which host, what was said, what came of it.

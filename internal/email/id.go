@@ -18,8 +18,9 @@ const (
 	RequestPrefix = "req"
 	BatchPrefix   = "bat"
 
-	WebhookPrefix  = "wh"
-	DeliveryPrefix = "dlv"
+	WebhookPrefix     = "wh"
+	DeliveryPrefix    = "dlv"
+	SuppressionPrefix = "sup"
 )
 
 // idLength is the number of base32 characters of 16 bytes.

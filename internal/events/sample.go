@@ -27,6 +27,10 @@ func Sample(w email.World, t email.EventType, webhook string, now time.Time) (id
 	if !slices.Contains(Types(), t) {
 		return "", nil, fmt.Errorf("make a sample event: no type %q", t)
 	}
+	if t == email.SuppressionCreated || t == email.SuppressionDeleted {
+		payload, err = SuppressionBody(sampleSuppression(w, e))
+		return e.ID, payload, err
+	}
 	m := sampleMessage(w, now)
 	for _, s := range email.RecipientStatuses() {
 		if email.TypeFor(s) == t {
@@ -36,6 +40,13 @@ func Sample(w email.World, t email.EventType, webhook string, now time.Time) (id
 	sampleDetails(&e, now)
 	payload, err = Body(m, e)
 	return e.ID, payload, err
+}
+
+func sampleSuppression(w email.World, e email.Event) *email.SuppressionEvent {
+	return &email.SuppressionEvent{ID: e.ID, Type: e.Type, At: e.At, Suppression: email.Suppression{
+		ID: email.NewID(email.SuppressionPrefix), World: w, Email: "gone@example.org", Reason: email.SuppressedHardBounce,
+		SourceMessage: email.NewMessageID(0), SourceEvent: email.NewID(email.EventPrefix), CreatedAt: e.At,
+	}}
 }
 
 func sampleMessage(w email.World, now time.Time) *email.Message {

@@ -28,6 +28,8 @@ func kinds() []kind {
 		{email.TypeFor(email.Failed), true},
 		{email.TypeFor(email.Suppressed), true},
 		{email.TypeFor(email.Canceled), true},
+		{email.SuppressionCreated, false},
+		{email.SuppressionDeleted, false},
 	}
 }
 
@@ -63,7 +65,7 @@ func CheckPattern(pattern string) error {
 	for _, t := range Types() {
 		names = append(names, string(t))
 	}
-	return fmt.Errorf("is no event: use %s, message.* or *", strings.Join(names, ", "))
+	return fmt.Errorf("is no event: use %s, message.*, suppression.* or *", strings.Join(names, ", "))
 }
 
 // Match reports whether an endpoint with these patterns wants events of a type. No

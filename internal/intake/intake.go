@@ -18,6 +18,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -62,8 +63,11 @@ type Options struct {
 	// Simulator reports whether an address is at sandbox.test; err says to the
 	// caller, without repeating it, that it names no simulator. Nil: all do.
 	Simulator func(address string) (is bool, err error)
-	Log       *slog.Logger     // nil: none
-	Now       func() time.Time // nil: time.Now
+	// Presuppressed reports whether an address is a simulator of one that is suppressed.
+	// Nil: none is.
+	Presuppressed func(address string) bool
+	Log           *slog.Logger     // nil: none
+	Now           func() time.Time // nil: time.Now
 }
 
 // Adder wakes a delivery; *queue.Client does.
@@ -97,6 +101,9 @@ func New(o Options) *Desk {
 	}
 	if o.Simulator == nil {
 		o.Simulator = func(string) (bool, error) { return false, nil }
+	}
+	if o.Presuppressed == nil {
+		o.Presuppressed = func(string) bool { return false }
 	}
 	return &Desk{options: o}
 }
@@ -135,13 +142,25 @@ func (d *Desk) Accept(ctx context.Context, r Request) (msg *email.Message, repla
 		c.content.Text = compose.Text(c.content.HTML)
 	}
 	c.msg.ID = email.NewMessageID(d.options.Store.Messages.ShardFor(r.World, r.IdempotencyKey))
-	if err := d.complete(c, returnPath); err != nil {
-		return nil, false, err
+	s := &store.Submission{Message: c.msg, Content: c.content, IdempotencyKey: r.IdempotencyKey, Fingerprint: r.Fingerprint}
+	// Most recipients are on no list: the first try supposes that none is, and the store
+	// says if it knows better.
+	for range listTries {
+		if err := d.complete(c, returnPath, s.Listed); err != nil {
+			return nil, false, err
+		}
+		msg, replayed, err := d.keep(ctx, s)
+		var changed *store.ListChanged
+		if !errors.As(err, &changed) {
+			return msg, replayed, err
+		}
+		s.Listed = changed.Listed
 	}
-	return d.keep(ctx, &store.Submission{
-		Message: c.msg, Content: c.content, IdempotencyKey: r.IdempotencyKey, Fingerprint: r.Fingerprint,
-	})
+	return nil, false, errors.New("keep the message: its recipients' suppressions keep changing")
 }
+
+// listTries bounds how often a message is judged anew by suppressions that changed.
+const listTries = 20
 
 // Replay answers an Idempotency-Key that was used before: nil if it was not (the
 // read of api.md 3.3, before the schema). [store.ErrIdempotencyReused] if it was
@@ -170,8 +189,9 @@ func (d *Desk) returnPath(ctx context.Context, m *email.Message) (string, error)
 	return d.options.ReturnPathDomain, nil
 }
 
-// complete fills in what follows from the message's id: times, envelopes, size.
-func (d *Desk) complete(c *checker, returnPath string) error {
+// complete fills in what follows from the message's id and the suppressions of its
+// recipients: times, envelopes, size.
+func (d *Desk) complete(c *checker, returnPath string, listed store.Listed) error {
 	m := c.msg
 	id, err := email.ParseID(email.MessagePrefix, m.ID)
 	if err != nil {
@@ -183,6 +203,9 @@ func (d *Desk) complete(c *checker, returnPath string) error {
 	}
 	m.ExpiresAt = m.Due().Add(c.ttl)
 	m.MessageID = "<" + m.ID + "@" + m.From.Domain() + ">"
+	if err := d.suppress(m, listed); err != nil {
+		return err
+	}
 	group(m, d.options.PerRecipient)
 	for i := range m.Envelopes {
 		m.Envelopes[i].ReversePath, err = d.options.Marks.ReversePath(m.ID, i, returnPath)

@@ -2,10 +2,12 @@ package intake
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
 	"postrider/internal/email"
+	"postrider/internal/store"
 )
 
 // sandboxDomain is where the simulator addresses live (api.md 17.2).
@@ -136,7 +138,26 @@ func isReserved(domain string) bool {
 	return false
 }
 
-// group gives every recipient its first state and its envelope: one for each
+// suppress gives the recipients that are on a list their state; they get no envelope.
+func (d *Desk) suppress(m *email.Message, listed store.Listed) error {
+	for i := range m.Recipients {
+		r := &m.Recipients[i]
+		r.State, r.Envelope = email.RecipientState{}, -1
+		found, err := listed.Find(m, r.Address)
+		if err != nil {
+			return fmt.Errorf("look up the suppressions of recipient %d: %w", i, err)
+		}
+		switch {
+		case found != nil:
+			r.State = email.RecipientState{Status: email.Suppressed, AtAccept: email.Suppressed, Seq: 1, Reason: found.Reason, SuppressionID: found.ID}
+		case r.Address.Domain() == sandboxDomain && d.options.Presuppressed(r.Address.Email):
+			r.State = email.RecipientState{Status: email.Suppressed, AtAccept: email.Suppressed, Seq: 1, Reason: email.SuppressedManual}
+		}
+	}
+	return nil
+}
+
+// group gives every recipient that is not suppressed its first state and its envelope: one for each
 // destination domain in the order of appearance, or for each recipient. A simulator
 // always has one of its own, as it decides the fate of the transaction.
 func group(m *email.Message, perRecipient bool) {
@@ -145,8 +166,12 @@ func group(m *email.Message, perRecipient bool) {
 		status = email.Scheduled
 	}
 	byDomain := make(map[string]int)
+	m.Envelopes = nil
 	for i := range m.Recipients {
 		r := &m.Recipients[i]
+		if r.State.Status == email.Suppressed {
+			continue
+		}
 		domain := r.Address.Domain()
 		simulated := domain == sandboxDomain
 		number, shared := byDomain[domain]

@@ -28,6 +28,7 @@ func Addresses() []Address {
 		{"deferred@" + Domain, "one 451, then delivered"},
 		{"stuck@" + Domain, "451 every time, until it expires"},
 		{"failed@" + Domain, "no route: fails without an attempt"},
+		{"suppressed@" + Domain, "suppressed when it is accepted, never attempted"},
 		{"slow-5@" + Domain, "accepted after that many seconds, at most 60"},
 		{"smtp-550-5.7.26@" + Domain, "that reply to RCPT every time: smtp-CODE or smtp-CODE-x.y.z, 400 to 599"},
 	}
@@ -62,9 +63,9 @@ func (s script) remembers() bool {
 }
 
 var (
-	errUnknown = errors.New("no such sandbox address: use delivered@, bounced@, soft-bounced@, blocked@, deferred@, stuck@, failed@, " +
+	errUnknown = errors.New("no such sandbox address: use delivered@, bounced@, soft-bounced@, blocked@, deferred@, stuck@, failed@, suppressed@, " +
 		"slow-N@ or smtp-CODE[-x.y.z]@" + Domain + ", each with an optional +label")
-	errLater = errors.New("this sandbox address is not available yet: use delivered@, bounced@, soft-bounced@, blocked@, deferred@, stuck@, failed@, " +
+	errLater = errors.New("this sandbox address is not available yet: use delivered@, bounced@, soft-bounced@, blocked@, deferred@, stuck@, failed@, suppressed@, " +
 		"slow-N@ or smtp-CODE[-x.y.z]@" + Domain)
 	errSlow     = errors.New("slow-N@" + Domain + " takes a whole number of seconds from 0 to 60")
 	errCode     = errors.New("smtp-CODE@" + Domain + " takes a reply code from 400 to 599")
@@ -88,7 +89,7 @@ func scriptOf(address string) (script, error) {
 		return replyScript(reply)
 	}
 	switch name {
-	case "late-bounced", "complained", "unsubscribed", "suppressed":
+	case "late-bounced", "complained", "unsubscribed":
 		return script{}, errLater
 	}
 	return script{}, errUnknown
@@ -113,10 +114,24 @@ func namedScript(name string) (script, bool) {
 	case "failed":
 		// A route exists for other recipients of the same transaction only.
 		s.refusals, s.forever, s.noRoute = refusals(reply(550, smtp.EnhancedCode{5, 1, 2}, "No route to this address")), true, true
+	case suppressed:
+		// Never asked: it is suppressed before.
+		s.refusals, s.forever, s.noRoute = refusals(reply(550, smtp.EnhancedCode{5, 1, 1}, "Suppressed")), true, true
 	default:
 		return script{}, false
 	}
 	return s, true
+}
+
+// suppressed is the name of the simulator that gets no mail at all.
+const suppressed = "suppressed"
+
+// Presuppressed reports whether an address at sandbox.test is the simulator of one that
+// is suppressed.
+func Presuppressed(address string) bool {
+	local, domain, ok := cutAddress(address)
+	name, _, _ := strings.Cut(strings.ToLower(local), "+")
+	return ok && strings.EqualFold(domain, Domain) && name == suppressed
 }
 
 func slowScript(seconds string) (script, error) {

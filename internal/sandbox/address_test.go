@@ -34,7 +34,7 @@ func TestSimulator(t *testing.T) {
 		{"late-bounced@sandbox.test", true, "not available yet"},
 		{"complained+x@sandbox.test", true, "not available yet"},
 		{"unsubscribed@sandbox.test", true, "not available yet"},
-		{"suppressed@sandbox.test", true, "not available yet"},
+		{"suppressed@sandbox.test", true, ""},
 		{"typo@sandbox.test", true, "soft-bounced@"},
 		{"@sandbox.test", true, "delivered@"},
 		{"delivered@sandbox.test.example.com", false, ""},

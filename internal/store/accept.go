@@ -28,25 +28,37 @@ type Submission struct {
 	IdempotencyKey string // empty: none
 	// Fingerprint tells requests under one IdempotencyKey apart.
 	Fingerprint [32]byte
+	// Listed is what the caller knew of the suppressions of the recipients when it gave
+	// them their first states.
+	Listed Listed
 }
 
 // acceptScript keeps a message unless its Idempotency-Key or id is there already.
 //
 //	KEYS 1 idempotency entry (the record if there is none), 2 record, 3 body,
-//	     4 events, 5 stream, 6 due, 7 purge, 8... indexes
+//	     4 events, 5 stream, 6 due, 7 purge, 8 copy of the suppressions, 9... indexes
 //	ARGV 1 id, 2 idempotency value (empty: none), 3 its TTL in ms, 4 meta, 5 state,
 //	     6 body (empty: none is kept), 7 purge score (empty: not finished), 8 number of due entries,
-//	     then each as envelope and score, then the events
+//	     then each as envelope and score, then the number of recipients, their
+//	     normalized addresses, what was known of each one's suppressions, then the events
 //
-// Returns the idempotency value that stands now (empty without one). Safe to run
+// Returns {the idempotency value that stands now (empty without one)}, or {empty, what
+// is known of each recipient's suppressions} if that is something else. Safe to run
 // twice: with a key the second run finds its own value, without one its own id.
 const acceptScript = `
 local id, value = ARGV[1], ARGV[2]
 if value ~= '' then
   local standing = redis.call('GET', KEYS[1])
-  if standing then return standing end
+  if standing then return {standing} end
 end
-if redis.call('EXISTS', KEYS[2]) == 1 then return value end
+if redis.call('EXISTS', KEYS[2]) == 1 then return {value} end
+
+local first = 9 + 2 * tonumber(ARGV[8])
+local count = tonumber(ARGV[first])
+local listed = redis.call('HMGET', KEYS[8], unpack(ARGV, first + 1, first + count))
+for i = 1, count do
+  if (listed[i] or '') ~= ARGV[first + count + i] then return {'', listed} end
+end
 
 redis.call('HSET', KEYS[2], 'm', ARGV[4], 's', ARGV[5])
 if ARGV[6] ~= '' then redis.call('SET', KEYS[3], ARGV[6]) end
@@ -56,13 +68,14 @@ for _ = 1, tonumber(ARGV[8]) do
   redis.call('ZADD', KEYS[6], ARGV[at + 1], id .. ':' .. ARGV[at])
   at = at + 2
 end
+at = first + 2 * count + 1
 for position = 0, #ARGV - at do
   redis.call('RPUSH', KEYS[4], ARGV[at + position])
   redis.call('XADD', KEYS[5], '*', 'm', id, 'p', position)
 end
-for i = 8, #KEYS do redis.call('ZADD', KEYS[i], 0, id) end
+for i = 9, #KEYS do redis.call('ZADD', KEYS[i], 0, id) end
 if value ~= '' then redis.call('SET', KEYS[1], value, 'PX', ARGV[3]) end
-return value
+return {value}
 `
 
 // When the sweeper looks at an envelope whose job should be running or waiting,
@@ -132,7 +145,8 @@ func (m *Messages) replay(ctx context.Context, w email.World, value string, fing
 // indexes, due entries. It returns the stored message, and whether an earlier one
 // of the same Idempotency-Key was replayed instead. Errors: ErrIdempotencyReused,
 // ErrFull while there is no room for new mail, and ErrUnavailable: then it may be
-// kept nevertheless, which only a repetition with the same Idempotency-Key tells.
+// kept nevertheless, which only a repetition with the same Idempotency-Key tells;
+// *ListChanged if its recipients were judged by other suppressions than the shard's.
 func (m *Messages) Accept(ctx context.Context, s *Submission) (msg *email.Message, replayed bool, err error) {
 	if err := check(s, m); err != nil {
 		return nil, false, fmt.Errorf("accept %s: %w", s.Message.ID, err)
@@ -150,19 +164,23 @@ func (m *Messages) Accept(ctx context.Context, s *Submission) (msg *email.Messag
 		value = base64.RawURLEncoding.EncodeToString(s.Fingerprint[:]) + " " + id
 		idem = keys.idempotency(s.IdempotencyKey)
 	}
-	args, err := m.acceptArgs(msg, s.Content, id, value)
+	args, err := m.acceptArgs(msg, s, id, value)
 	if err != nil {
 		return nil, false, fmt.Errorf("accept %s: %w", msg.ID, err)
 	}
 	names := []string{
 		idem, keys.record(id), keys.body(id), keys.events(id), keys.stream(), keys.due(), keys.purge(),
-		keys.status(msg.Status()),
+		keys.listed(), keys.status(msg.Status()),
 	}
 	names = append(names, keys.indexes(msg)...)
-	standing, err := m.scripts.accept.Run(ctx, m.rdb, names, args...).Text()
+	answer, err := m.scripts.accept.Run(ctx, m.rdb, names, args...).Slice()
 	if err != nil {
 		return nil, false, fmt.Errorf("accept %s: %w", msg.ID, err)
 	}
+	if listed, ok := at(answer, 1).([]any); ok {
+		return nil, false, fmt.Errorf("accept %s: %w", msg.ID, listChanged(msg, listed))
+	}
+	standing, _ := at(answer, 0).(string)
 	if standing == value {
 		return msg, false, nil
 	}
@@ -170,7 +188,18 @@ func (m *Messages) Accept(ctx context.Context, s *Submission) (msg *email.Messag
 	return earlier, err == nil, err
 }
 
-func (m *Messages) acceptArgs(msg *email.Message, content *email.Content, id, value string) ([]any, error) {
+// listChanged says what the shard knows of the suppressions of a message's recipients.
+func listChanged(msg *email.Message, listed []any) *ListChanged {
+	changed := &ListChanged{Listed{}}
+	for i, r := range msg.Recipients {
+		if raw, _ := at(listed, i).(string); raw != "" {
+			changed.Listed[r.Address.Normalized()] = raw
+		}
+	}
+	return changed
+}
+
+func (m *Messages) acceptArgs(msg *email.Message, s *Submission, id, value string) ([]any, error) {
 	fixed, err := encodeMeta(msg)
 	if err != nil {
 		return nil, err
@@ -179,7 +208,7 @@ func (m *Messages) acceptArgs(msg *email.Message, content *email.Content, id, va
 	if err != nil {
 		return nil, err
 	}
-	body, err := m.packer.packContent(content)
+	body, err := m.packer.packContent(s.Content)
 	if err != nil {
 		return nil, err
 	}
@@ -198,6 +227,13 @@ func (m *Messages) acceptArgs(msg *email.Message, content *email.Content, id, va
 	}
 	args := []any{id, value, m.options.IdempotencyWindow.Milliseconds(), fixed, now, body, purge, len(due) / 2}
 	args = append(args, due...)
+	args = append(args, len(msg.Recipients))
+	for _, r := range msg.Recipients {
+		args = append(args, r.Address.Normalized())
+	}
+	for _, r := range msg.Recipients {
+		args = append(args, s.Listed[r.Address.Normalized()])
+	}
 	for i, r := range msg.Recipients {
 		raw, err := json.Marshal(event{
 			ID: eventBase(), At: toMS(msg.CreatedAt), Recipient: i, Status: r.State.Status, Seq: r.State.Seq,

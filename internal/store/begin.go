@@ -43,6 +43,7 @@ type Claim struct {
 
 // beginScript takes the next fence of an envelope. Prelude, and
 //
+//	KEYS 7 copy of the suppressions
 //	ARGV 6 envelope, 7 generation, 8 worker, 9 nonce, 10 due score,
 //	     11 earliest next time that counts as due
 //
@@ -66,6 +67,41 @@ if tonumber(ARGV[7]) < (e.g or 0) then return {'stale'} end
 if e.p ~= 'wait' then return loaded('in_flight') end
 if (e.n or 0) > tonumber(ARGV[11]) then return loaded('early') end
 
+-- Recipients that were suppressed since accept. Where an attempt was unknown the mail may
+-- be out already: that is not to be hidden.
+if redis.call('EXISTS', KEYS[7]) == 1 then
+  local meta = cjson.decode(redis.call('HGET', KEYS[1], 'm'))
+  local list = meta.r
+  if not list then
+    list = {}
+    for _, part in ipairs({meta.t or {}, meta.cc or {}, meta.bc or {}}) do
+      for _, a in ipairs(part) do list[#list + 1] = a end
+    end
+  end
+  local domain, stream = string.match(meta.f.e, '([^@]*)$'), meta.st or 'transactional'
+  for i, r in ipairs(s.r) do
+    if (r.e or 0) == envelope and not FINAL[r.s] and list[i] then
+      local entries = string.match(redis.call('HGET', KEYS[7], string.lower(list[i].e)) or '', '^%d+ (.+)$')
+      for _, l in ipairs(entries and cjson.decode(entries) or {}) do
+        if (l.d or domain) == domain and (l.t or stream) == stream and (l.x or tonumber(now) + 1) > tonumber(now) then
+          if (r.u or 0) > 0 then
+            become(i, 'failed', 'outcome_unknown', '')
+          else
+            r.p = 'sup_' .. l.i
+            become(i, 'suppressed', l.w, '')
+          end
+          break
+        end
+      end
+    end
+  end
+  if not open(envelope) then
+    close(envelope)
+    save()
+    return {'done'}
+  end
+end
+
 e.p, e.n, e.f, e.w, e.o, e.b = 'flight', nil, (e.f or 0) + 1, ARGV[8], ARGV[9], tonumber(now)
 for i, r in ipairs(s.r) do
   if (r.e or 0) == envelope and r.s == 'scheduled' then become(i, 'queued', nil, '') end
@@ -79,7 +115,8 @@ return loaded('begun')
 // whole seconds.
 const earlySlack = time.Second
 
-// Begin takes the next fence of an envelope, moves scheduled recipients to
+// Begin takes the next fence of an envelope, makes recipients suppressed that are on the
+// list now (Over if none is left), moves scheduled recipients to
 // queued, sets its due entry to look again in 25 s, and loads the message and its
 // content. Every refusal is a Verdict, not an error. ErrBroken comes with a Start
 // if only the content cannot be read: then the caller holds Fence.
@@ -88,9 +125,10 @@ func (m *Messages) Begin(ctx context.Context, w email.World, id string, envelope
 	if err != nil || envelope < 0 {
 		return &Start{Verdict: Over}, nil
 	}
+	names := append(m.changeKeys(keys, name), keys.listed())
 	args := append(m.changeArgs(keys, name, now), envelope, generation, worker, rand.Text()[:12],
 		toMS(now.Add(lookAfter)), toMS(now.Add(earlySlack)))
-	answer, err := m.scripts.begin.Run(ctx, m.rdb, m.changeKeys(keys, name), args...).Slice()
+	answer, err := m.scripts.begin.Run(ctx, m.rdb, names, args...).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("begin %s envelope %d: %w", id, envelope, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -308,15 +307,12 @@ func (c *checker) entries(ctx context.Context, entries []redis.XMessage) error {
 	if err != nil && !errors.Is(err, ErrBroken) {
 		return err
 	}
-	for i, e := range entries {
-		id, _ := e.Values["m"].(string)
-		text, _ := e.Values["p"].(string)
-		position, err := strconv.ParseInt(text, 10, 64)
-		switch {
-		case err != nil || position < 0 || !isShort(id):
-			c.found(KindEvents, c.keys.stream(), "its entry %s cannot be read", e.ID)
-		case exist[i].Val() == 1 && position >= length[i].Val():
-			c.found(KindEvents, long(id), "the stream names its event %d, which does not exist", position)
+	for i, x := range entries {
+		switch e, err := decodeStreamEntry(c.world, x); {
+		case err != nil:
+			c.found(KindEvents, c.keys.stream(), "its entry %s cannot be read", x.ID)
+		case e.Suppression == nil && exist[i].Val() == 1 && int64(e.Index) >= length[i].Val():
+			c.found(KindEvents, e.Message, "the stream names its event %d, which does not exist", e.Index)
 		}
 	}
 	return nil

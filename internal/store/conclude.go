@@ -197,6 +197,9 @@ func outcomeArgs(o email.Outcome) ([]any, error) {
 		tail.Category = o.Category
 	case email.Bounced:
 		tail.Category, tail.Bounce, tail.Source = o.Category, o.Bounce, "smtp"
+		if o.Suppress {
+			tail.Suppress = 1
+		}
 	case email.Failed:
 		if reason = o.Reason; reason == "" {
 			reason = email.ReasonLocalError

@@ -33,8 +33,9 @@ type Delivery struct {
 	Webhook    string
 	Event      string
 	Type       email.EventType
-	Message    string
-	Position   int // of the event in the message's list
+	Message    string   // empty: the event is a suppression's
+	Position   int      // of the event in the message's list
+	Entry      Position // of a suppression's event in the shard's stream
 	Status     DeliveryStatus
 	Attempts   int
 	Generation int // of the job that is to wake it
@@ -79,8 +80,9 @@ type storedDelivery struct {
 	Webhook    string          `json:"w"`
 	Event      string          `json:"e"`           // without evt_
 	Type       email.EventType `json:"t"`           //
-	Message    string          `json:"m"`           // without msg_
+	Message    string          `json:"m,omitempty"` // without msg_
 	Position   int             `json:"p,omitempty"` //
+	Entry      Position        `json:"q,omitempty"` //
 	Status     DeliveryStatus  `json:"s,omitempty"` // absent: pending
 	Attempts   int             `json:"a,omitempty"`
 	Generation int             `json:"g,omitempty"`
@@ -115,9 +117,15 @@ func DeliveryID(event, webhook string, shard uint8) (string, error) {
 	return email.FormatID(email.DeliveryPrefix, id), nil
 }
 
+// DeliveryShard is the shard of a delivery.
+func DeliveryShard(id string) (uint8, error) {
+	parsed, err := email.ParseID(email.DeliveryPrefix, id)
+	return parsed[15], err
+}
+
 func encodeDelivery(d *Delivery) (string, error) {
 	v := storedDelivery{
-		Webhook: d.Webhook, Event: bare(d.Event), Type: d.Type, Message: short(d.Message), Position: d.Position,
+		Webhook: d.Webhook, Event: bare(d.Event), Type: d.Type, Message: short(d.Message), Position: d.Position, Entry: d.Entry,
 		Status: d.Status, Attempts: d.Attempts, Generation: d.Generation, Created: toMS(d.CreatedAt),
 		Next: toMS(d.NextAt), Ended: toMS(d.EndedAt), Code: d.LastStatus, Error: d.LastError,
 	}
@@ -136,12 +144,15 @@ func decodeDelivery(w email.World, id, raw string) (*Delivery, error) {
 	if v.Status == "" {
 		v.Status = DeliveryPending
 	}
-	if v.Webhook == "" || !isShort(v.Message) || v.Position < 0 || v.Attempts < 0 {
+	if v.Webhook == "" || isShort(v.Message) == (v.Entry != "") || v.Position < 0 || v.Attempts < 0 {
 		return nil, fmt.Errorf("decode delivery %s: %w", id, ErrBroken)
+	}
+	if v.Message != "" {
+		v.Message = long(v.Message)
 	}
 	return &Delivery{
 		ID: id, World: w, Webhook: v.Webhook, Event: email.EventPrefix + "_" + v.Event, Type: v.Type,
-		Message: long(v.Message), Position: v.Position, Status: v.Status, Attempts: v.Attempts, Generation: v.Generation,
+		Message: v.Message, Position: v.Position, Entry: v.Entry, Status: v.Status, Attempts: v.Attempts, Generation: v.Generation,
 		CreatedAt: fromMS(v.Created), NextAt: fromMS(v.Next), EndedAt: fromMS(v.Ended), LastStatus: v.Code, LastError: v.Error,
 		raw: raw,
 	}, nil
@@ -150,11 +161,11 @@ func decodeDelivery(w email.World, id, raw string) (*Delivery, error) {
 // locate finds the shard and the bare id of a delivery. What is not an id of ours
 // names no delivery: ErrNotFound.
 func (s *Deliveries) locate(w email.World, id string) (shardKeys, string, error) {
-	parsed, err := email.ParseID(email.DeliveryPrefix, id)
+	shard, err := DeliveryShard(id)
 	if err != nil {
 		return shardKeys{}, "", ErrNotFound
 	}
-	return keysOf(w, parsed[15]), bare(id), nil
+	return keysOf(w, shard), bare(id), nil
 }
 
 // Get reads a delivery. ErrNotFound if there is none.

@@ -34,6 +34,7 @@ type eventTail struct {
 	Bounce   string          `json:"b,omitempty"`
 	Source   string          `json:"o,omitempty"`
 	Reply    *reply          `json:"y,omitempty"`
+	Suppress int             `json:"h,omitempty"` // 1: the recipient is to be suppressed
 }
 
 // encodeTail returns the members of a tail without braces, empty if there is none.
@@ -57,6 +58,7 @@ func decodeEvent(raw string) (email.Event, error) {
 		ID: email.EventPrefix + "_" + e.ID, Type: e.Type, At: fromMS(e.At), Recipient: e.Recipient, Status: e.Status,
 		Previous: e.Previous, Seq: e.Seq, Attempts: e.Attempts, Reason: e.Reason, Detail: e.Detail, Category: e.Category,
 		Bounce: e.Bounce, Source: e.Source, NextAt: fromMS(e.Next), Reply: fromReply(e.Reply),
+		Suppress: e.Suppress == 1,
 	}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,11 +25,14 @@ func (p Position) ms() int64 {
 	return ms
 }
 
-// StreamEntry names one event in a shard's stream.
+// StreamEntry names one event in a shard's stream: of a message, or of a suppression.
 type StreamEntry struct {
-	At      Position
-	Message string
-	Index   int // of the event in the message's list
+	At         Position
+	Message    string
+	Index      int  // of the event in the message's list
+	Suppresses bool // it is a bounce whose recipient is to be suppressed
+
+	Suppression *email.SuppressionEvent // nil: it is a message's
 }
 
 // Stretch is a part of a shard's events that was not followed yet.
@@ -63,15 +67,46 @@ func (s *Deliveries) Unfollowed(ctx context.Context, w email.World, shard uint8,
 	}
 	for _, x := range found.Val() {
 		part.To = Position(x.ID)
-		id, _ := x.Values["m"].(string)
-		position, _ := x.Values["p"].(string)
-		index, err := strconv.Atoi(position)
-		if err != nil || index < 0 || !isShort(id) {
-			continue
+		if e, err := decodeStreamEntry(w, x); err == nil {
+			part.Entries = append(part.Entries, e)
 		}
-		part.Entries = append(part.Entries, StreamEntry{At: part.To, Message: long(id), Index: index})
 	}
 	return part, nil
+}
+
+// decodeStreamEntry reads one entry of a shard's stream. ErrBroken if it is none of ours.
+func decodeStreamEntry(w email.World, x redis.XMessage) (StreamEntry, error) {
+	e := StreamEntry{At: Position(x.ID)}
+	if raw, ok := x.Values["g"].(string); ok {
+		var err error
+		e.Suppression, err = decodeSuppressionEvent(w, raw)
+		return e, err
+	}
+	id, _ := x.Values["m"].(string)
+	position, _ := x.Values["p"].(string)
+	index, err := strconv.Atoi(position)
+	if err != nil || index < 0 || !isShort(id) {
+		return e, fmt.Errorf("%w: an entry of a stream", ErrBroken)
+	}
+	e.Message, e.Index, e.Suppresses = long(id), index, x.Values["b"] == "1"
+	return e, nil
+}
+
+// SuppressionEvent reads the event of a suppression at a place of a shard's stream.
+// ErrNotFound if it is no longer kept.
+func (s *Deliveries) SuppressionEvent(ctx context.Context, w email.World, shard uint8, at Position) (*email.SuppressionEvent, error) {
+	found, err := s.rdb.XRange(ctx, keysOf(w, shard).stream(), string(at), string(at)).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read an event of shard %d: %w", shard, err)
+	}
+	for _, x := range found {
+		e, err := decodeStreamEntry(w, x)
+		if err == nil && e.Suppression == nil {
+			err = fmt.Errorf("%w: it is another's event", ErrBroken)
+		}
+		return e.Suppression, err
+	}
+	return nil, ErrNotFound
 }
 
 // after is the beginning of a range that excludes a position.
@@ -88,10 +123,20 @@ type Happened struct {
 	Events  map[int]email.Event // by index
 }
 
-// Happened reads the messages and events that entries name. What is gone is left
+// Event is one of its events; false, also of nil, if there is none.
+func (h *Happened) Event(index int) (email.Event, bool) {
+	if h == nil {
+		return email.Event{}, false
+	}
+	e, ok := h.Events[index]
+	return e, ok
+}
+
+// Happened reads the messages and their events that entries name. What is gone is left
 // out, and so is what cannot be read, which broken names.
 func (s *Deliveries) Happened(ctx context.Context, w email.World, entries []StreamEntry) (out map[string]*Happened, broken []error, err error) {
 	records := map[string]*redis.MapStringStringCmd{}
+	entries = slices.DeleteFunc(slices.Clone(entries), func(e StreamEntry) bool { return e.Suppression != nil })
 	events := make([]*redis.StringCmd, len(entries))
 	commands, _ := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, e := range entries {
@@ -175,8 +220,8 @@ return 1
 `
 
 // Follow keeps deliveries and moves the cursor to a position, in one script. Of each
-// delivery it needs Webhook, Event, Type, Message and Position, and fills in the
-// rest. false if the cursor was moved by another meanwhile: nothing is kept then.
+// delivery it needs Webhook, Event, Type, and Message and Position, or Entry, and fills
+// in the rest. false if the cursor was moved by another meanwhile: nothing is kept then.
 func (s *Deliveries) Follow(ctx context.Context, c *Stretch, to Position, list []*Delivery, now time.Time) (bool, error) {
 	keys := keysOf(c.World, c.Shard)
 	names := []string{keys.cursor(), keys.deliveryDue()}

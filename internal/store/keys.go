@@ -34,7 +34,9 @@ import (
 //	            attempt in attempts.go. number counts within the envelope, from 1
 //	v:<id>      string, the envelopes' stub after the record was forgotten: JSON,
 //	            type stub in forget.go
-//	events      stream, one entry per event: m = <id>, p = its position.
+//	events      stream, one entry per event: m = <id>, p = its position, b = 1 if it
+//	            is a bounce that suppresses its recipient; or g = an event of a
+//	            suppression, JSON, type storedSuppressionEvent in suppressions.go.
 //	            Trimmed past MetadataRetention
 //	due         sorted set, when to look at an envelope again:
 //	            member <id>:<envelope>, score time. The only clock
@@ -58,6 +60,10 @@ import (
 //	            is no send: the fingerprint and " ?<nonce>" while it runs (TTL one
 //	            minute), then " =<answer>", sealed octets of the API
 //
+//	sup         hash, what is suppressed, a copy: normalized address -> "<number of the
+//	            change> " + JSON, as the list's own (below), without what does not
+//	            decide; nothing behind the number if the address was just taken out
+//	sup:at      string, the number of the last change that was followed
 //	follow      string, the event stream's last entry that was followed: its id
 //	w:<dlv>     hash, a delivery of an event to an endpoint; <dlv> is 26 characters
 //	              d    JSON, type storedDelivery in deliveries.go
@@ -73,6 +79,15 @@ import (
 //
 // # Of one world, in no shard
 //
+//	<world>:{sup}:a       hash, the suppressions: normalized address -> "<number of the
+//	                      change> " + JSON, list of type storedSuppression
+//	<world>:{sup}:n       string, the number of the last change
+//	<world>:{sup}:log     stream of the changes that were not followed yet, its ids are
+//	                      their numbers: a = address, c = the copies' JSON, e0, e1...
+//	                      the events
+//	<world>:{sup}:x       sorted set, when entries expire: member "<id> <address>"
+//	<world>:{sup}:ix:a    sorted set of all entries, score 0, member "<id> <address>";
+//	                      the same by reason, ix:r:<reason>, and by stream, ix:s:<stream>
 //	<world>:{hooks}:w     hash, wh_ id -> JSON of an endpoint: type storedWebhook
 //	<world>:{keys}:h:<hex SHA-256 of the secret>  string, an API key: JSON, type storedKey
 //	<world>:{keys}:i:<key id>                     string, the hash above
@@ -102,6 +117,8 @@ func (k shardKeys) stream() string              { return k.prefix + "events" }
 func (k shardKeys) due() string                 { return k.prefix + "due" }
 func (k shardKeys) purge() string               { return k.prefix + "purge" }
 func (k shardKeys) broken() string              { return k.prefix + "broken" }
+func (k shardKeys) listed() string              { return k.prefix + "sup" }
+func (k shardKeys) listedCursor() string        { return k.prefix + "sup:at" }
 func (k shardKeys) cursor() string              { return k.prefix + "follow" }
 func (k shardKeys) delivery(id string) string   { return k.prefix + "w:" + id }
 func (k shardKeys) deliveryDue() string         { return k.prefix + "w:due" }

@@ -57,7 +57,11 @@ local function event(i, previous, tail)
   if r.w then text = text .. ',"w":"' .. r.w .. '"' end
   if tail ~= '' then text = text .. ',' .. tail end
   local length = redis.call('RPUSH', KEYS[2], text .. '}')
-  redis.call('XADD', KEYS[3], '*', 'm', id, 'p', length - 1)
+  if string.find(tail, '"h":1', 1, true) then -- quotes inside of texts are escaped
+    redis.call('XADD', KEYS[3], '*', 'm', id, 'p', length - 1, 'b', 1)
+  else
+    redis.call('XADD', KEYS[3], '*', 'm', id, 'p', length - 1)
+  end
 end
 
 -- become moves recipient i to a status; the caller has checked the edge.

@@ -1,6 +1,6 @@
 // Package store is all state of Postrider in Redis, one field per aggregate:
 // messages with their recipients, events and attempts, API keys, sending domains,
-// webhooks and what is sent to them, leases. It is the truth; the queue is an alarm clock that may be lost.
+// suppressions, webhooks and what is sent to them, leases. It is the truth; the queue is an alarm clock that may be lost.
 //
 // It decides nothing about delivery and never talks to asynq. Every change of a
 // message is one Lua script on the keys of one shard, guarded by the envelope's
@@ -103,6 +103,8 @@ type Store struct {
 	room       *room
 	Webhooks   *Webhooks   // endpoints
 	Deliveries *Deliveries // what is sent to them
+
+	Suppressions *Suppressions // addresses that mail must not go to
 }
 
 // New returns a store on rdb, whose retries of lost replies may stay on, and
@@ -124,6 +126,8 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 
 		Webhooks:   &Webhooks{rdb: rdb, shards: o.Shards, sealer: o.Sealer, swap: redis.NewScript(swapWebhookScript)},
 		Deliveries: newDeliveries(rdb, o, messages.packer),
+
+		Suppressions: newSuppressions(rdb, o),
 	}
 }
 
@@ -140,7 +144,7 @@ type Messages struct {
 type scripts struct {
 	accept, begin, mark, conclude, release, cancel *redis.Script
 	lookAgain, advance, forget, setAside           *redis.Script
-	free, giveUp, reschedule                       *redis.Script
+	free, giveUp, reschedule, link                 *redis.Script
 }
 
 func newScripts() *scripts {
@@ -158,5 +162,6 @@ func newScripts() *scripts {
 		reschedule: redis.NewScript(whenFull + preludeScript + rescheduleScript),
 		free:       redis.NewScript(whenFull + preludeScript + freeScript),
 		giveUp:     redis.NewScript(whenFull + preludeScript + giveUpScript),
+		link:       redis.NewScript(whenFull + linkScript),
 	}
 }
