@@ -128,7 +128,18 @@ func (d *door) routes(e *gin.Engine) {
 	g.PATCH("/webhooks/:id", d.handle(scopeWebhooksWrite, nil, d.updateWebhook))
 	g.DELETE("/webhooks/:id", d.handle(scopeWebhooksWrite, nil, d.deleteWebhook))
 	g.POST("/webhooks/:id/test", d.handle(scopeWebhooksWrite, nil, d.testWebhook))
+	d.suppressionRoutes(g)
 	get(e, "/v1/openapi.yaml", d.openAPI)
+}
+
+func (d *door) suppressionRoutes(g *gin.RouterGroup) {
+	g.POST("/suppressions", d.handle(scopeSuppressionsWrite, nil, d.createSuppression))
+	get(g, "/suppressions", d.handle(scopeSuppressionsRead, suppressionParameters(), d.listSuppressions))
+	g.POST("/suppressions/batch", d.handle(scopeSuppressionsWrite, nil, d.batchSuppressions))
+	g.POST("/suppressions/import", d.handle(scopeSuppressionsWrite, nil, d.importSuppressions))
+	get(g, "/suppressions/export", d.handle(scopeSuppressionsRead, nil, d.exportSuppressions))
+	get(g, "/suppressions/:id", d.handle(scopeSuppressionsRead, nil, d.getSuppression))
+	g.DELETE("/suppressions/:id", d.handle(scopeSuppressionsWrite, nil, d.deleteSuppression))
 }
 
 // get mounts a handler for GET, and for HEAD, which RFC 9110 9.1 wants wherever GET is.

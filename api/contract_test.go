@@ -168,6 +168,8 @@ func (c *contract) find(req *http.Request) (*routers.Route, map[string]string) {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
+	var found *routers.Route
+	var values map[string]string
 	for template, item := range c.doc.Paths.Map() {
 		operation := item.GetOperation(method)
 		if operation == nil {
@@ -175,12 +177,13 @@ func (c *contract) find(req *http.Request) (*routers.Route, map[string]string) {
 		}
 		for _, base := range basePaths(c.doc, item) {
 			params, ok := match(base+template, req.URL.EscapedPath())
-			if ok {
-				return &routers.Route{Spec: c.doc, Path: template, PathItem: item, Method: method, Operation: operation}, params
+			// A path without parameters goes before one with (OpenAPI 3.1, Paths Object).
+			if ok && (found == nil || len(params) < len(values)) {
+				found, values = &routers.Route{Spec: c.doc, Path: template, PathItem: item, Method: method, Operation: operation}, params
 			}
 		}
 	}
-	return nil, nil
+	return found, values
 }
 
 func (c *contract) note(e exchange) {

@@ -267,12 +267,12 @@ func (h *house) post(path, body string, change ...asker) *answer {
 }
 
 // stall posts the beginning of a body and then nothing.
-func (h *house) stall(method, path string) *answer {
+func (h *house) stall(method, path string, change ...asker) *answer {
 	h.t.Helper()
 	body, rest := io.Pipe()
 	defer rest.Close()
 	go func() { _, _ = io.WriteString(rest, minimal[:20]) }()
-	return h.do(method, path, body)
+	return h.do(method, path, body, change...)
 }
 
 // minimal is the smallest message.

@@ -32,6 +32,9 @@ const (
 
 	scopeWebhooksRead  = "webhooks:read"
 	scopeWebhooksWrite = "webhooks:write"
+
+	scopeSuppressionsRead  = "suppressions:read"
+	scopeSuppressionsWrite = "suppressions:write"
 )
 
 // Scopes lists every scope that a key may have.
@@ -39,7 +42,7 @@ func Scopes() []string {
 	return []string{
 		scopeSend, scopeRead, scopeReadContent,
 		"templates:read", "templates:write",
-		"suppressions:read", "suppressions:write",
+		scopeSuppressionsRead, scopeSuppressionsWrite,
 		"domains:read", "domains:write",
 		scopeWebhooksRead, scopeWebhooksWrite,
 		"events:read", "api_keys:write", "stats:read",

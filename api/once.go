@@ -38,12 +38,17 @@ func newReply(status int, location string, v any) (*reply, error) {
 // refusal gives the key back. A process that dies between its change and its answer
 // leaves the change: the key is free a minute later.
 func (d *door) once(c *call, route string, doc *document, do func(context.Context) (*reply, error)) error {
+	return d.onceWithin(c, route, doc, onceTimeout, do)
+}
+
+// onceWithin is once for what takes another time, less than a key is held for.
+func (d *door) onceWithin(c *call, route string, doc *document, limit time.Duration, do func(context.Context) (*reply, error)) error {
 	key, err := c.idempotencyKey()
 	if err != nil {
 		return err
 	}
 	// A caller who hangs up must not stop a change halfway.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx()), onceTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx()), limit)
 	defer cancel()
 	if key == "" || doc.crowded {
 		r, err := do(ctx)

@@ -71,7 +71,7 @@ func TestProblemCodesAreThoseOfTheContract(t *testing.T) {
 // Strict requests, documented operations: what api.md 20 asks of the file.
 func TestContractIsStrict(t *testing.T) {
 	doc := loadContract(t)
-	for _, name := range []string{"SendRequest", "AttachmentInput", "CancelRequest", "MessagePatch", "WebhookRequest", "WebhookPatch", "WebhookTestRequest"} {
+	for _, name := range []string{"SendRequest", "AttachmentInput", "CancelRequest", "MessagePatch", "WebhookRequest", "WebhookPatch", "WebhookTestRequest", "SuppressionRequest", "SuppressionBatchRequest"} {
 		if extra := doc.Components.Schemas[name].Value.AdditionalProperties.Has; extra == nil || *extra {
 			t.Errorf("%s allows other members", name)
 		}
@@ -98,6 +98,8 @@ func TestExamplesAreAccepted(t *testing.T) {
 				id = h.hook(hookAt(end.URL)).id()
 			case op.OperationID == "rescheduleMessage":
 				id = h.send(scheduledIn(time.Hour))
+			case strings.HasPrefix(path, "/suppressions"):
+				id = h.suppress(minimalSuppression)
 			default:
 				id = h.send(minimal)
 			}
@@ -108,21 +110,32 @@ func TestExamplesAreAccepted(t *testing.T) {
 			if op.RequestBody == nil {
 				continue
 			}
-			examples := op.RequestBody.Value.Content["application/json"].Examples
-			if len(examples) == 0 {
-				t.Errorf("%s has no examples", op.OperationID)
-			}
-			for name, example := range examples {
-				body, err := json.Marshal(example.Value.Value)
-				if err != nil {
-					t.Fatal(err)
+			for contentType, media := range op.RequestBody.Value.Content {
+				if len(media.Examples) == 0 {
+					t.Errorf("%s has no examples", op.OperationID)
 				}
-				if a := h.do(method, target, bytes.NewReader(body)); a.status >= 300 {
-					t.Errorf("example %s of %s: %d\n%s", name, op.OperationID, a.status, a.raw)
+				for name, example := range media.Examples {
+					body := exampleBody(t, contentType, example.Value.Value)
+					if a := h.do(method, target, bytes.NewReader(body), header("Content-Type", contentType)); a.status >= 300 {
+						t.Errorf("example %s of %s: %d\n%s", name, op.OperationID, a.status, a.raw)
+					}
 				}
 			}
 		}
 	}
+}
+
+// exampleBody is an example as it is sent.
+func exampleBody(t *testing.T, contentType string, value any) []byte {
+	t.Helper()
+	if text, ok := value.(string); ok && contentType != "application/json" {
+		return []byte(text)
+	}
+	body, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
 }
 
 // sendParameter sends one request with a parameter's example.
@@ -138,8 +151,14 @@ func (h *house) sendParameter(method, target string, p *openapi3.Parameter) {
 			values = append(values, fmt.Sprint(v))
 		}
 	}
-	body := "{}"
+	body, contentType := "{}", "application/json"
 	switch {
+	case method == http.MethodPost && strings.HasSuffix(target, "/suppressions"):
+		body = minimalSuppression
+	case method == http.MethodPost && strings.HasSuffix(target, "/suppressions/batch"):
+		body = `{"remove":["a@example.org"]}`
+	case method == http.MethodPost && strings.HasSuffix(target, "/suppressions/import"):
+		body, contentType = "email\n", "text/csv"
 	case method == http.MethodPost && strings.HasSuffix(target, "/messages"):
 		body = minimal
 	case method == http.MethodPost && strings.HasSuffix(target, "/webhooks"):
@@ -151,7 +170,7 @@ func (h *house) sendParameter(method, target string, p *openapi3.Parameter) {
 		a = h.do(method, target+"?"+url.Values{p.Name: values}.Encode(), nil)
 	case openapi3.ParameterInHeader:
 		h.forgetKeys() // all operations have the same example
-		a = h.do(method, target, strings.NewReader(body), header(p.Name, values...))
+		a = h.do(method, target, strings.NewReader(body), header(p.Name, values...), header("Content-Type", contentType))
 	default:
 		return // of the path: an id that nobody has
 	}
@@ -192,7 +211,7 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	draining := openHouse(t, func(o *Options) { o.Draining = func() bool { return true } })
 	full := openHouse(t)
 	full.rdb.AddHook(oom{})
-	for _, s := range slices.Concat(sendScenes(), readScenes(), cancelScenes(), rescheduleScenes(), webhookScenes(), commonScenes()) {
+	for _, s := range slices.Concat(sendScenes(), readScenes(), cancelScenes(), rescheduleScenes(), webhookScenes(), suppressionScenes(), commonScenes()) {
 		where := h
 		switch s.code {
 		case requestTimeout:
@@ -369,6 +388,10 @@ func commonScenes() []scene {
 		"createWebhook": "POST /v1/webhooks", "listWebhooks": "GET /v1/webhooks", "getWebhook": "GET /v1/webhooks/" + id,
 		"updateWebhook": "PATCH /v1/webhooks/" + id, "deleteWebhook": "DELETE /v1/webhooks/" + id,
 		"testWebhook": "POST /v1/webhooks/" + id + "/test",
+		"createSuppression": "POST /v1/suppressions", "listSuppressions": "GET /v1/suppressions",
+		"batchSuppressions": "POST /v1/suppressions/batch", "importSuppressions": "POST /v1/suppressions/import",
+		"exportSuppressions": "GET /v1/suppressions/export", "getSuppression": "GET /v1/suppressions/" + id,
+		"deleteSuppression": "DELETE /v1/suppressions/" + id,
 	} {
 		method, path, _ := strings.Cut(route, " ")
 		with := func(change asker) func(*house) *answer {

@@ -106,10 +106,13 @@ type problem struct {
 
 func (p *problem) Error() string { return string(p.code) + ": " + p.detail }
 
-// fault is one thing wrong: in the body (pointer) or in the query (parameter).
+// fault is one thing wrong: in the body (pointer, or line and column of a CSV file) or in
+// the query (parameter).
 type fault struct {
 	Pointer   string `json:"pointer,omitempty"`
 	Parameter string `json:"parameter,omitempty"`
+	Line      int    `json:"line,omitempty"`
+	Column    string `json:"column,omitempty"` // its name; empty: the whole row
 	Code      string `json:"code"`
 	Detail    string `json:"detail"`
 }

@@ -129,7 +129,6 @@ func (w *webhookDraft) apply(h *store.Webhook) error {
 func laterEvents() []string {
 	return []string{
 		"message.complained", "message.unsubscribed", "message.opened", "message.clicked",
-		"suppression.created", "suppression.deleted", "suppression.*",
 		"domain.verified", "domain.degraded", "domain.failed", "domain.*",
 	}
 }

@@ -75,7 +75,7 @@ func TestWebhook(t *testing.T) {
 		to, address := newListener(t)
 		var hook struct{ Secret string }
 		to.mu.Lock()
-		s.call(http.MethodPost, "/v1/webhooks", map[string]any{"url": address + "/hook", "events": []string{"*"}}, &hook)
+		s.call(http.MethodPost, "/v1/webhooks", map[string]any{"url": address + "/hook", "events": []string{"message.*"}}, &hook)
 		var err error
 		to.verify, err = standard.NewWebhook(hook.Secret)
 		to.mu.Unlock()
