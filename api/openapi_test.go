@@ -387,7 +387,7 @@ func commonScenes() []scene {
 		"cancelMessage": "POST /v1/messages/" + id + "/cancel", "rescheduleMessage": "PATCH /v1/messages/" + id,
 		"createWebhook": "POST /v1/webhooks", "listWebhooks": "GET /v1/webhooks", "getWebhook": "GET /v1/webhooks/" + id,
 		"updateWebhook": "PATCH /v1/webhooks/" + id, "deleteWebhook": "DELETE /v1/webhooks/" + id,
-		"testWebhook": "POST /v1/webhooks/" + id + "/test",
+		"testWebhook":       "POST /v1/webhooks/" + id + "/test",
 		"createSuppression": "POST /v1/suppressions", "listSuppressions": "GET /v1/suppressions",
 		"batchSuppressions": "POST /v1/suppressions/batch", "importSuppressions": "POST /v1/suppressions/import",
 		"exportSuppressions": "GET /v1/suppressions/export", "getSuppression": "GET /v1/suppressions/" + id,
