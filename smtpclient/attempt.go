@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // attempt is one Send on its way.
@@ -75,7 +76,7 @@ func localError(enhanced string, err error) *Error {
 func (a *attempt) run(ctx context.Context) {
 	for i := range a.plan.Hosts {
 		h := &a.plan.Hosts[i]
-		for _, addr := range h.Addrs {
+		for _, addr := range a.t.silence.order(h.Addrs, time.Now()) {
 			if a.dialled >= a.t.o.MaxAddresses || a.greeted >= a.t.o.MaxGreeted || ctx.Err() != nil {
 				a.giveUp(ctx)
 				return

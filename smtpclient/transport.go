@@ -20,6 +20,8 @@ type Transport struct {
 	o     Options
 	guard *guard.Guard
 	pool  *pool
+
+	silence silence
 }
 
 // NewTransport makes a Transport. Nothing is dialled before the first Send.
@@ -75,11 +77,13 @@ func (a *attempt) dial(ctx context.Context, h *Host, addr netip.AddrPort) (*conn
 		case ctx.Err() != nil:
 			err = context.Cause(ctx)
 		case dialCtx.Err() != nil:
+			a.t.silence.add(addr.Addr(), time.Now())
 			err = fmt.Errorf("no connection within %v: %w", o.Timeouts.Connect, dialCtx.Err())
 		}
 		a.log.note("connect to %s (%s): %v", h.Name, addr, err)
 		return nil, &Error{Stage: StageConnect, Host: h.Name, Addr: addr, Temporary: true, Err: err}
 	}
+	a.t.silence.answered(addr.Addr())
 	c := &conn{key: keyOf(h, addr), timeouts: &o.Timeouts, raw: newSocket(nc), born: time.Now(), spoke: time.Now(), helo: o.Hostname}
 	c.nc, c.replies = c.raw, newReplyReader(c.raw)
 	if tcp, ok := nc.LocalAddr().(*net.TCPAddr); ok {

@@ -1,0 +1,40 @@
+package smtpclient_test
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"postrider/smtpclient"
+	"postrider/smtpclient/smtptest"
+)
+
+// Where packets over IPv6 vanish, it is waited for a few times and not for each mail.
+func TestADeadFamilyCostsLittle(t *testing.T) {
+	srv := smtptest.New(t, smtptest.Options{})
+	var waited atomic.Int64
+	tr := newTransport(t, func(o *smtpclient.Options) {
+		o.MaxIdle = -1
+		o.AllowedNetworks = append(o.AllowedNetworks, netip.MustParsePrefix("2001:db8::/32"))
+		o.Timeouts.Connect = 500 * time.Millisecond
+		o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if netip.MustParseAddrPort(addr).Addr().Is6() {
+				waited.Add(1)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}
+	})
+	for i := range 20 {
+		p := planFor(srv)
+		p.Hosts[0].Addrs = append([]netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 15: byte(i + 1)}), 25)}, p.Hosts[0].Addrs...)
+		wantFates(t, send(tr, p, mailTo("a@b.test")), "250")
+	}
+	if n := waited.Load(); n != 3 {
+		t.Errorf("waited for %d addresses of 20", n)
+	}
+}
