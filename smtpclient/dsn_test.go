@@ -1,6 +1,7 @@
 package smtpclient
 
 import (
+	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
@@ -64,4 +65,53 @@ func TestDSNCheck(t *testing.T) {
 			t.Errorf("%+v: %v", d, err)
 		}
 	}
+}
+
+// FuzzDSN lets any text be an ENVID and an original recipient: what passes is one
+// parameter each, in octets that a command may hold, and reads back as it was.
+func FuzzDSN(f *testing.F) {
+	for _, s := range []string{"msg_1", "a b+c=d", "x\r\nRSET", "\u00e9@b.test", "\xff", "a\\x{41}", "\u0085\x7f\u2028", "ORCPT=a NOTIFY=NEVER"} {
+		f.Add(s, s, true)
+		f.Add(s, s, false)
+	}
+	f.Fuzz(func(t *testing.T, id, original string, international bool) {
+		d := &DSN{EnvelopeID: id, Original: []string{original}}
+		to := mailbox{path: "a@b.test"}
+		if d.check() == nil {
+			params := strings.Fields(d.ofMail(to))
+			if len(params) > 1 || len(params) == 1 && unxtext(t, strings.TrimPrefix(params[0], "ENVID=")) != id {
+				t.Fatalf("%q became %q", id, params)
+			}
+		}
+		line := "RCPT TO:<a@b.test>" + d.ofRecipient(0, to, international)
+		if err := checkCommand(StageRCPT, line, international); err != nil || strings.Count(line, " ") > 2 {
+			t.Fatalf("%q: %q, %v", original, line, err)
+		}
+		address, ok := strings.CutPrefix(line[strings.LastIndexByte(line, ' ')+1:], "ORCPT=rfc822;")
+		if ok && original != "" && unxtext(t, address) != original {
+			t.Fatalf("%q became %q", original, address)
+		}
+	})
+}
+
+// unxtext reads xtext as RFC 3461 4 tells a server to.
+func unxtext(t *testing.T, s string) string {
+	t.Helper()
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '=' || s[i] < '!' || s[i] > '~' {
+			t.Fatalf("%q is not xtext", s)
+		}
+		if s[i] != '+' {
+			b.WriteByte(s[i])
+			continue
+		}
+		octet, err := hex.DecodeString(s[i+1 : i+3])
+		if err != nil {
+			t.Fatalf("%q is not xtext: %v", s, err)
+		}
+		b.Write(octet)
+		i += 2
+	}
+	return b.String()
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -41,10 +42,14 @@ func pipePlan() smtpclient.Plan {
 
 // sendToPipe sends one mail to a server function and tells how long that took.
 func sendToPipe(m *smtpclient.Mail, serve func(net.Conn)) (*smtpclient.Result, time.Duration) {
+	return sendByPlan(pipePlan(), m, serve)
+}
+
+func sendByPlan(plan smtpclient.Plan, m *smtpclient.Mail, serve func(net.Conn)) (*smtpclient.Result, time.Duration) {
 	p := &pipes{serve: serve}
 	tr := smtpclient.NewTransport(smtpclient.Options{Hostname: "client.test", Dial: p.dial})
 	start := time.Now()
-	res := tr.Send(context.Background(), pipePlan(), m)
+	res := tr.Send(context.Background(), plan, m)
 	took := time.Since(start)
 	_ = tr.Close()
 	p.running.Wait()
@@ -123,6 +128,56 @@ func TestTrickleAtEachCommand(t *testing.T) {
 			}
 		})
 	}
+}
+
+// So it is on the way to TLS; the handshake is tried twice.
+func TestTrickleAtTLS(t *testing.T) {
+	for answer, want := range map[string]time.Duration{"": 5 * time.Minute, "220 go\r\n": 2 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			plan := pipePlan()
+			plan.Hosts[0].TLS = smtpclient.TLSRequired
+			res, took := sendByPlan(plan, mailTo("a@b.test"), func(conn net.Conn) {
+				talk(conn, func(conn net.Conn, line string) string {
+					if line != "STARTTLS" {
+						return wholly("STARTTLS", line)
+					}
+					_, _ = conn.Write([]byte(answer))
+					if answer != "" {
+						go func() { _, _ = io.Copy(io.Discard, conn) }() // the ClientHello
+					}
+					return trickle(conn)
+				})
+			})
+			wantFates(t, res, "temporary starttls -")
+			if took != want {
+				t.Errorf("behind %q: took %v, want %v", answer, took, want)
+			}
+		})
+	}
+}
+
+// A kept connection whose server trickles is soon left for a new one.
+func TestTrickleOnAKeptConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pipes{serve: func(conn net.Conn) {
+			talk(conn, func(conn net.Conn, line string) string {
+				if line == "RSET" {
+					return trickle(conn)
+				}
+				return ordinary(line)
+			})
+		}}
+		tr := smtpclient.NewTransport(smtpclient.Options{Hostname: "client.test", Dial: p.dial})
+		start := time.Now()
+		for range 2 {
+			wantFates(t, tr.Send(context.Background(), pipePlan(), mailTo("a@b.test")), "250")
+		}
+		if took := time.Since(start); took != 20*time.Second || p.dials != 2 {
+			t.Errorf("took %v, %d connections", took, p.dials)
+		}
+		_ = tr.Close()
+		p.running.Wait()
+	})
 }
 
 // A server that takes the content by octets is given up by the minimum data rate.
