@@ -1,0 +1,102 @@
+package templates
+
+import (
+	"fmt"
+	"html"
+	"strings"
+)
+
+// scheme gives the scheme of an address as it stands in HTML, the way a browser reads
+// it: character references decoded, leading controls and spaces and all line breaks
+// and tabs ignored (URL standard, 4.4). "" means that it has none.
+func scheme(value string) (name, rest string) {
+	s := html.UnescapeString(value)
+	s = strings.TrimLeftFunc(s, func(r rune) bool { return r <= ' ' })
+	if strings.ContainsAny(s, "\t\r\n") {
+		s = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(s)
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c == ':':
+			return strings.ToLower(s[:i]), s[i+1:]
+		case isLetter(c), i > 0 && (c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.'):
+		default:
+			return "", s
+		}
+	}
+	return "", s
+}
+
+func allowed(scheme string) bool {
+	switch scheme {
+	case "http", "https", "mailto", "tel", "cid":
+		return true
+	}
+	return false
+}
+
+// checkLiteralURL says what is wrong with an address that its author wrote; "" if
+// nothing. One without a scheme stays as it is.
+func checkLiteralURL(value string) string {
+	if name, _ := scheme(value); name != "" && !allowed(name) {
+		return fmt.Sprintf("%s: is not allowed in an address", name)
+	}
+	return ""
+}
+
+// checkURL says what is wrong with an address that comes from data; "" if nothing.
+func checkURL(value string) string {
+	name, rest := scheme(value)
+	switch {
+	case name == "" && strings.TrimSpace(rest) == "":
+		return "the address is empty"
+	case name == "":
+		return "the address has no scheme"
+	case !allowed(name):
+		return fmt.Sprintf("the address starts with %s:, which is not allowed", excerpt(name))
+	case name == "http" || name == "https":
+		host, ok := strings.CutPrefix(rest, "//")
+		if !ok || host == "" || strings.IndexByte("/\\?#", host[0]) >= 0 {
+			return "the address names no host behind " + name + "://"
+		}
+	case rest == "":
+		return "the address ends behind " + name + ":"
+	}
+	if strings.ContainsFunc(html.UnescapeString(value), func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "the address holds a line break or another control character"
+	}
+	return ""
+}
+
+// checkRaw says what is wrong with HTML that comes from data: it must be whole, and its
+// addresses must be such as a template may have.
+func checkRaw(s string) string {
+	fault := ""
+	set := func(detail string) {
+		if fault == "" {
+			fault = detail
+		}
+	}
+	sc := scanner{
+		fail: func(_ int, detail, _ string) { set(detail) },
+		mark: func(int, bool) {},
+		url: func(_ int, value string) {
+			if detail := checkLiteralURL(value); detail != "" {
+				set(detail)
+			}
+		},
+		event: func(_ int, element, attr string) {
+			switch {
+			case element == "script":
+				set("it holds a script")
+			case attr != "" && kindOf(element, attr) == attrCode:
+				set(fmt.Sprintf("it holds the attribute %s", excerpt(attr)))
+			}
+		},
+	}
+	if sc.scan(s); fault == "" && (sc.mode != modeText || sc.cond) {
+		set("it ends inside of " + sc.where())
+	}
+	return fault
+}
