@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "write what the cases give into their files, to be read before it is kept")
@@ -113,7 +114,8 @@ func runCase(t *testing.T, c map[string]string) map[string]string {
 			t.Fatal(err)
 		}
 	}
-	o := Options{Locale: c["locale"], Zone: c["zone"]}
+	// The clock is out of the way: a case ends alike on every machine.
+	o := Options{Locale: c["locale"], Zone: c["zone"], Limits: Limits{Time: time.Hour}}
 	o.Lookup = func(kind Kind, name string) (*Source, error) {
 		prefix := string(kind) + " " + name + " "
 		if kind == KindLayout {
@@ -143,6 +145,13 @@ func runCase(t *testing.T, c map[string]string) map[string]string {
 			got["want "+section] = visible(s)
 		}
 	}
+	introspect(t, c, parsed, data, got)
+	return got
+}
+
+// introspect adds what a case asks beside the output.
+func introspect(t *testing.T, c map[string]string, parsed *Template, data map[string]any, got map[string]string) {
+	t.Helper()
 	if _, ok := c["want unused"]; ok {
 		got["want unused"] = strings.Join(parsed.Unused(data), "\n")
 	}
@@ -160,7 +169,6 @@ func runCase(t *testing.T, c map[string]string) map[string]string {
 		}
 		got["want model"] = string(b)
 	}
-	return got
 }
 
 // visible writes spaces that look like others, and controls, so that they can be read.
