@@ -22,7 +22,6 @@ type delivery struct {
 	content *email.Content
 	to      []int // recipients that are not final
 	begun   time.Time
-	late    bool // its end is still offered to the store, see later
 }
 
 // Deliver is the queue's handler: one attempt at one envelope. It returns nil
@@ -32,12 +31,14 @@ type delivery struct {
 func (w *Worker) Deliver(ctx context.Context, job queue.Delivery) error {
 	err := w.deliver(ctx, job)
 	if err != nil {
-		w.orphans.add(job)
+		w.orphans.add(job, w.o.Now())
 	}
 	return err
 }
 
 func (w *Worker) deliver(ctx context.Context, job queue.Delivery) (err error) {
+	w.running.add(idOfJob(job))
+	defer w.running.remove(idOfJob(job))
 	start, err := w.o.Store.Messages.Begin(ctx, job.World, job.Message, job.Envelope, job.Generation, w.o.ID, w.o.Now())
 	if err != nil {
 		return w.unreadable(ctx, job, start, err)
@@ -51,8 +52,6 @@ func (w *Worker) deliver(ctx context.Context, job queue.Delivery) (err error) {
 	}
 	d := w.delivery(job, start)
 	defer d.survive(ctx, &err)
-	w.running.add(d.claim)
-	defer d.leave()
 	w.o.Metrics.inFlight.Inc()
 	defer w.o.Metrics.inFlight.Dec()
 	// Again: the process that took it may have died before it had done so.
@@ -133,6 +132,10 @@ func (d *delivery) attempt(ctx context.Context, plan smtpclient.Plan, slot *shap
 		return nil
 	case interrupted:
 		return d.release(ctx, d.w.o.Now())
+	case v.unmarked && len(v.outcomes) == 0:
+		d.w.o.Log.Warn("nothing sent: the store was away at the mark", "message", d.m.ID, "envelope", d.job.Envelope)
+		// Not a release: the mark may stand, and only its answer be lost.
+		return d.conclude(ctx, &email.Attempt{Envelope: d.job.Envelope}, v.nextAt)
 	}
 	a := record(d, plan, result, v)
 	d.log(ctx, a)

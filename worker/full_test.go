@@ -3,12 +3,17 @@ package worker
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"postrider/internal/email"
+	"postrider/internal/queue"
 	"postrider/internal/redistest"
+	"postrider/internal/secret"
 	"postrider/internal/store"
 )
 
@@ -30,16 +35,22 @@ func (r *rig) keep(body string, live bool) (*email.Message, error) {
 }
 
 // A Redis full of finished history and live mail, in which not even a job can be
-// taken from the queue, drains by itself: history goes, then the mail goes out.
+// taken from the queue, drains by itself: history goes, then the mail goes out, and
+// its webhook is told.
 func TestFullRedisDrainsByItself(t *testing.T) {
-	r := newRig(t, redistest.Start(t).URL)
+	r := &hookRig{rig: newRig(t, redistest.Start(t).URL), secret: secret.New()}
+	r.rig.store = store.New(r.rdb, store.Options{Sealer: r.secret})
+	r.Worker = r.hooked("w1", r.rdb)
+	to := r.target(status(200), "message.delivered")
 	body := noise(20_000)
-	for range 60 {
+	for range 150 { // so that their content alone is more than half of all
 		m, err := r.keep(body, false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.deliver(m)
+		r.followAll(r.Worker)
+		r.tell(to, m, 1)
 	}
 	var live []*email.Message
 	for range 20 {
@@ -59,6 +70,11 @@ func TestFullRedisDrainsByItself(t *testing.T) {
 	}
 	before := len(r.sender.transactions())
 	r.o.SweepEvery = 100 * time.Millisecond
+	notices := queue.NewServer(connect(t, r.url), queue.ServerOptions{Class: queue.Notify, Concurrency: 20, DrainTimeout: 5 * time.Second}, r.Notify)
+	if err := notices.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(notices.Shutdown)
 	r.serve(r.Worker)
 	for _, m := range live {
 		if m = r.final(m); statuses(m) != "delivered" {
@@ -68,8 +84,24 @@ func TestFullRedisDrainsByItself(t *testing.T) {
 	if n := len(r.sender.transactions()) - before; n != len(live) {
 		t.Errorf("%d mails for %d messages", n, len(live))
 	}
+	for _, m := range live {
+		r.until(m, "told", func(*email.Message) bool {
+			r.lookNow("live:{s0}:w:due") // jobs that could not be added are missed in time
+			return slices.Contains(to.posts(), r.event(m, 1).ID)
+		})
+	}
 	if now := r.usedMemory(); now >= used {
 		t.Errorf("%d bytes in use, %d before", now, used)
+	}
+}
+
+// lookNow brings the time of all entries of a due set.
+func (r *rig) lookNow(set string) {
+	r.t.Helper()
+	for _, member := range r.rdb.ZRange(r.t.Context(), set, 0, -1).Val() {
+		if err := r.rdb.ZAddXX(r.t.Context(), set, redis.Z{Member: member}).Err(); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 }
 

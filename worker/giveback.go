@@ -22,7 +22,7 @@ func (d *delivery) giveBack(ctx context.Context, do func(context.Context) (*stor
 		return nil
 	}
 	d.w.o.Log.Warn("outcome not written yet", "message", d.m.ID, "envelope", d.job.Envelope, "error", printable(err.Error(), maxReply))
-	d.late = true
+	d.w.running.add(idOfJob(d.job))
 	go d.later(context.WithoutCancel(ctx), do)
 	return nil
 }
@@ -31,7 +31,7 @@ func (d *delivery) giveBack(ctx context.Context, do func(context.Context) (*stor
 // waits for it. Till then the attempt counts as running, so that nobody calls it
 // an orphan: its outcome is not to be had again.
 func (d *delivery) later(ctx context.Context, do func(context.Context) (*store.Concluded, error)) {
-	defer d.w.running.remove(d.claim)
+	defer d.w.running.remove(idOfJob(d.job))
 	ctx, cancel := context.WithTimeout(ctx, attemptLimit)
 	defer cancel()
 	defer context.AfterFunc(d.w.over, cancel)()
@@ -46,17 +46,10 @@ func (d *delivery) ended(ctx context.Context, done *store.Concluded, err error) 
 		d.w.o.Metrics.lateFence.Inc()
 		d.w.o.Log.Warn("outcome not written: another holds the envelope", "message", d.m.ID, "envelope", d.job.Envelope)
 	case err != nil:
-		d.w.orphans.add(d.job)
+		d.w.orphans.add(d.job, d.w.o.Now())
 		d.w.o.Log.Error("outcome not written", "message", d.m.ID, "envelope", d.job.Envelope, "error", printable(err.Error(), maxReply))
 	default:
 		d.w.wake(ctx, d.m.Class, d.job, done)
-	}
-}
-
-// leave ends the delivery, unless its end is still on its way to the store.
-func (d *delivery) leave() {
-	if !d.late {
-		d.w.running.remove(d.claim)
 	}
 }
 

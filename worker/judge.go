@@ -34,6 +34,7 @@ type verdict struct {
 	err      string // what ended the attempt early; empty if it ran to its end
 	decided  bool   // there is something to write down, see decided
 	lost     bool   // another attempt holds the envelope: change nothing
+	unmarked bool   // the store could not be told of the mark, so nothing was sent
 }
 
 // judge is the only place that decides what is permanent and what temporary.
@@ -46,6 +47,12 @@ func (t *trial) judge(r *smtpclient.Result) verdict {
 		progress = progress || e == nil || e.Stage != smtpclient.StageRCPT
 	}
 	for i, rr := range r.Recipients {
+		if e := rr.Err; e != nil && e.Stage == smtpclient.StageMark && errors.Is(e, store.ErrUnavailable) {
+			// Not now is no failure: of the recipient nothing is known.
+			v.unmarked = true
+			waits = append(waits, wait{soon: true})
+			continue
+		}
 		o, w := t.recipient(t.to[i], rr, r, progress)
 		v.outcomes = append(v.outcomes, o)
 		if !o.Status.Final() {
@@ -76,6 +83,9 @@ func decided(e *smtpclient.Error) bool {
 
 // plan sets when to try again after so many failures in a row, this one included:
 // the envelope has one time for all that wait.
+// unmarkedRest is how soon an envelope is tried again whose mark could not be set.
+const unmarkedRest = time.Second
+
 func (t *trial) plan(v *verdict, failures int, waits []wait) {
 	if len(waits) == 0 {
 		return
@@ -85,8 +95,11 @@ func (t *trial) plan(v *verdict, failures int, waits []wait) {
 	pace, unknowns, soon := merge(waits)
 	r.pace, r.unknowns = pace, unknowns
 	at := t.now
-	if !soon {
+	switch {
+	case !soon:
 		at = at.Add(t.schedule.delay(r))
+	case v.unmarked:
+		at = at.Add(unmarkedRest)
 	}
 	// At its end of life the envelope is woken once more, to be given up.
 	if at.After(t.expires) {
@@ -104,7 +117,7 @@ func (t *trial) plan(v *verdict, failures int, waits []wait) {
 type wait struct {
 	pace     bounce.Pace
 	unknowns int  // unknown outcomes so far, if this was one
-	soon     bool // refused only for the number of recipients beside it
+	soon     bool // refused only for the number of recipients beside it, or not sent
 }
 
 // merge finds one wait for all. An unknown outcome is the most careful; rate and

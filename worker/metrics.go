@@ -6,6 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"postrider/internal/email"
+	"postrider/internal/store"
+	"postrider/internal/webhook"
 )
 
 // Metrics is what a worker counts. Its labels are statuses, never addresses or
@@ -19,6 +21,8 @@ type Metrics struct {
 	inFlight  prometheus.Gauge
 	putOff    prometheus.Counter
 	lateFence prometheus.Counter
+	posts     *prometheus.HistogramVec
+	told      *prometheus.HistogramVec
 }
 
 // NewMetrics registers a worker's metrics.
@@ -51,8 +55,35 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "postrider_lost_fences_total", Help: "Attempts whose end was not written because another attempt held the envelope.",
 		}),
 	}
-	r.MustRegister(m.attempts, m.seconds, m.outcomes, m.unknown, m.toFinal, m.inFlight, m.putOff, m.lateFence)
+	m.posts = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "postrider_webhook_attempt_duration_seconds", Help: "Time of one post to a webhook, by how it was answered.",
+		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15},
+	}, []string{"outcome"})
+	m.told = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "postrider_webhook_latency_seconds", Help: "Time from when an event was followed to the end of its delivery to a webhook, by its status.",
+		Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400, 259200},
+	}, []string{"status"})
+	r.MustRegister(m.attempts, m.seconds, m.outcomes, m.unknown, m.toFinal, m.inFlight, m.putOff, m.lateFence, m.posts, m.told)
 	return m
+}
+
+// posted counts one post to a webhook.
+func (m *Metrics) posted(a webhook.Attempt) {
+	outcome := "refused"
+	switch {
+	case a.OK():
+		outcome = "accepted"
+	case a.Status == 0:
+		outcome = "unanswered"
+	}
+	m.posts.WithLabelValues(outcome).Observe(a.Duration.Seconds())
+}
+
+// settled counts a delivery to a webhook that came to its end.
+func (m *Metrics) settled(d *store.Delivery) {
+	if d.Status != store.DeliveryPending {
+		m.told.WithLabelValues(string(d.Status)).Observe(max(0, d.EndedAt.Sub(d.CreatedAt).Seconds()))
+	}
 }
 
 // concluded counts an attempt whose end was written down. An attempt with a zero

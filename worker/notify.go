@@ -77,6 +77,7 @@ func (n *notice) run(ctx context.Context) error {
 		return ctx.Err() // the job goes back to the queue; if it was posted, it is posted again
 	}
 	how, wait = endingOf(a), a.RetryAfter
+	n.w.o.Metrics.posted(a)
 	n.w.o.Log.InfoContext(ctx, "webhook posted", "webhook", n.hook.ID, "delivery", n.d.ID, "event", n.d.Event, "type", string(n.d.Type),
 		"number", n.d.Attempts+1, "status", a.Status, "error", a.Error, "ms", a.Duration.Milliseconds())
 	return n.settle(ctx, a)
@@ -236,6 +237,7 @@ func (n *notice) change(ctx context.Context, do func(context.Context) (*store.De
 	if err != nil {
 		return err
 	}
+	n.w.o.Metrics.settled(d)
 	n.w.wakeDelivery(context.WithoutCancel(ctx), d)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"postrider/internal/email"
@@ -36,6 +38,44 @@ func eachHooked(t *testing.T, test func(t *testing.T, r *hookRig)) {
 		r.Worker = r.hooked("w1", r.rdb)
 		test(t, r)
 	})
+}
+
+// Each post is counted by how it was answered, each delivery by how it ended.
+func TestNotifyMetrics(t *testing.T) {
+	r := &hookRig{rig: newRig(t, redistest.InProcess(t)), secret: secret.New()}
+	r.rig.store = store.New(r.rdb, store.Options{Sealer: r.secret})
+	r.Worker = r.hooked("w1", r.rdb)
+	registry := prometheus.NewRegistry()
+	r.o.Metrics = NewMetrics(registry)
+	for _, answer := range []http.HandlerFunc{status(204), status(500), status(410), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }} {
+		to := r.target(answer, "*")
+		m := r.accept(draft("ada@example.org"))
+		r.followAll(r.Worker)
+		r.tell(to, m, 0)
+		if err := r.store.Webhooks.Delete(t.Context(), email.Live, to.hook.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]uint64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			for _, label := range m.GetLabel() {
+				got[family.GetName()+" "+label.GetValue()] = m.GetHistogram().GetSampleCount()
+			}
+		}
+	}
+	want := map[string]uint64{
+		"postrider_webhook_attempt_duration_seconds accepted": 1, "postrider_webhook_attempt_duration_seconds refused": 2,
+		"postrider_webhook_attempt_duration_seconds unanswered": 1,
+		"postrider_webhook_latency_seconds succeeded":           1, "postrider_webhook_latency_seconds failed": 1,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
+	}
 }
 
 // hooked is a worker on a client of its own.

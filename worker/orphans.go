@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -14,16 +15,16 @@ const maxOrphans = 10_000
 // fence without knowing, and no other worker will look, for its heart beats on.
 type orphans struct {
 	mu   sync.Mutex
-	jobs map[queue.Delivery]struct{}
+	jobs map[queue.Delivery]time.Time // since when
 }
 
-func newOrphans() *orphans { return &orphans{jobs: make(map[queue.Delivery]struct{})} }
+func newOrphans() *orphans { return &orphans{jobs: make(map[queue.Delivery]time.Time)} }
 
-func (o *orphans) add(job queue.Delivery) {
+func (o *orphans) add(job queue.Delivery, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.jobs) < maxOrphans {
-		o.jobs[job] = struct{}{}
+		o.jobs[job] = now
 	}
 }
 
@@ -33,36 +34,8 @@ func (o *orphans) remove(job queue.Delivery) {
 	delete(o.jobs, job)
 }
 
-func (o *orphans) list() []queue.Delivery {
+func (o *orphans) list() map[queue.Delivery]time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	list := make([]queue.Delivery, 0, len(o.jobs))
-	for job := range o.jobs {
-		list = append(list, job)
-	}
-	return list
-}
-
-// pulse knows since when this worker's heartbeats have reached the store without
-// a gap: before one life of a heartbeat nothing can be said of others.
-type pulse struct {
-	life time.Duration
-
-	mu          sync.Mutex
-	since, last time.Time
-}
-
-func (p *pulse) beat(now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if now.Sub(p.last) > p.life {
-		p.since = now
-	}
-	p.last = now
-}
-
-func (p *pulse) steady(now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return now.Sub(p.last) < p.life && now.Sub(p.since) >= p.life
+	return maps.Clone(o.jobs)
 }

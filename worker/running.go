@@ -3,39 +3,54 @@ package worker
 import (
 	"sync"
 
+	"postrider/internal/email"
+	"postrider/internal/queue"
 	"postrider/internal/store"
 )
 
-// running knows the attempts of this process, so that the sweeper can tell an
-// attempt that is on its way from one whose end could not be written down.
+// envelopeID names an envelope.
+type envelopeID struct {
+	world    email.World
+	message  string
+	envelope int
+}
+
+func idOfJob(d queue.Delivery) envelopeID { return envelopeID{d.World, d.Message, d.Envelope} }
+
+func idOfEntry(e store.Entry) envelopeID { return envelopeID{e.World, e.Message, e.Envelope} }
+
+// running counts what is in hand in this process for each envelope, from before its
+// Begin until its end is written down: by it the sweeper tells an attempt of ours
+// that is on its way from one whose Begin or end was lost.
 type running struct {
-	mu     sync.Mutex
-	claims map[store.Claim]struct{}
+	mu   sync.Mutex
+	jobs map[envelopeID]int
 }
 
-func newRunning() *running { return &running{claims: make(map[store.Claim]struct{})} }
+func newRunning() *running { return &running{jobs: make(map[envelopeID]int)} }
 
-func (r *running) add(c store.Claim) {
+func (r *running) add(id envelopeID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.claims[c] = struct{}{}
+	r.jobs[id]++
 }
 
-func (r *running) remove(c store.Claim) {
+func (r *running) remove(id envelopeID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.claims, c)
+	if r.jobs[id]--; r.jobs[id] <= 0 {
+		delete(r.jobs, id)
+	}
 }
 
-func (r *running) has(c store.Claim) bool {
+func (r *running) has(id envelopeID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, ok := r.claims[c]
-	return ok
+	return r.jobs[id] > 0
 }
 
 func (r *running) none() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.claims) == 0
+	return len(r.jobs) == 0
 }

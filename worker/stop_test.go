@@ -148,10 +148,38 @@ func TestRedisAwayAtTheMark(t *testing.T) {
 		r.sender.acts = []act{{before: func(context.Context) {
 			away.Store(true)
 			time.AfterFunc(100*time.Millisecond, func() { away.Store(false) })
-		}}}
+		}}, {}}
 		m = r.deliver(m)
-		if s := m.Recipients[0].State; s.Status != email.Deferred || s.Unknowns != 0 {
+		if s := m.Recipients[0].State; s.Status != email.Queued || s.Unknowns != 0 || len(r.attempts(m)) != 0 || s.NextAttemptAt.After(r.now().Add(unmarkedRest)) {
 			t.Errorf("%+v", s)
+		}
+		r.skip(2 * unmarkedRest)
+		if m = r.deliver(m); statuses(m) != "delivered" || len(r.attempts(m)) != 1 {
+			t.Errorf("ended %s", statuses(m))
+		}
+	})
+}
+
+// The mark was set, and its answer lost: the dot never left.
+func TestAnswerToTheMarkIsLost(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		var lost atomic.Bool
+		r.rdb.AddHook(lossy{lost: &lost})
+		m := r.accept(draft("a@b.test", "no@b.test"))
+		r.sender.acts = []act{{
+			rcpt: map[string]*smtpclient.Error{"no@b.test": fault("rcpt", 550, "5.1.1", "no")},
+			before: func(context.Context) {
+				lost.Store(true)
+				time.AfterFunc(100*time.Millisecond, func() { lost.Store(false) })
+			},
+		}, {}}
+		m = r.deliver(m)
+		if got := statuses(m); got != "queued bounced" || m.Envelopes[0].State.Phase != email.Waiting || m.Recipients[0].State.Unknowns != 0 {
+			t.Errorf("%s, %+v", got, m.Envelopes[0].State)
+		}
+		r.skip(2 * unmarkedRest)
+		if m = r.deliver(m); statuses(m) != "delivered bounced" {
+			t.Errorf("ended %s", statuses(m))
 		}
 	})
 }

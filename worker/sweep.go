@@ -17,21 +17,24 @@ const (
 	// sweepBatch entries are read at a time; sweepBatches end one pass.
 	sweepBatch, sweepBatches = 200, 100
 	// lookAlive is when an attempt of a living worker is looked at again: should it
-	// have died just now, its heartbeat (20 s), this and the next sweep (15 s) make
-	// less than the 45 s within which an orphan is to be repaired.
+	// have died just now, its silence (20 s), this, the next sweep (2 s) and the lease
+	// of a sweeper that died as well (8 s) make 35 s, and an orphan is to be repaired
+	// within 45.
 	lookAlive = 5 * time.Second
-	// orphanAge is how old an attempt of our own must be that we know nothing of.
-	orphanAge = 30 * time.Second
+	// stray is how long a Begin of ours that failed may still reach the store.
+	stray = time.Minute
 )
 
 // sweep looks once at every entry that is due, in every shard of both worlds that
 // no other worker holds.
 func (w *Worker) sweep(ctx context.Context) error {
-	s := &sweeper{w: w, alive: make(map[string]bool)}
+	s := &sweeper{w: w, died: make(map[string]bool)}
 	errs := []error{s.own(ctx)}
 	for _, world := range []email.World{email.Live, email.Test} {
-		for shard := range w.o.Store.Messages.Shards() {
-			if err := s.shard(ctx, world, uint8(shard)); err != nil {
+		due, err := w.o.Store.Messages.DueShards(ctx, world, w.o.Now())
+		errs = append(errs, err)
+		for _, shard := range due {
+			if err := s.shard(ctx, world, shard); err != nil {
 				errs = append(errs, err)
 			}
 			if ctx.Err() != nil {
@@ -45,30 +48,26 @@ func (w *Worker) sweep(ctx context.Context) error {
 // sweeper is one pass. What it learned of workers holds for the pass.
 type sweeper struct {
 	w        *Worker
-	alive    map[string]bool
-	panicked bool // it repairs an attempt of this very worker
+	died     map[string]bool // by worker
+	panicked bool            // it repairs an attempt of this very worker
 }
 
 // own looks at what this process left behind, whoever sweeps the shard: jobs whose
 // Begin or end was lost between us and the store.
 func (s *sweeper) own(ctx context.Context) error {
 	var errs []error
-	for _, job := range s.w.orphans.list() {
+	for job, since := range s.w.orphans.list() {
 		e, err := s.w.o.Store.Messages.Entry(ctx, job.World, job.Message, job.Envelope)
-		if err != nil {
+		ours := err == nil && e.State.Worker == s.w.o.ID
+		if ours {
+			err = s.look(ctx, e)
+		}
+		switch {
+		case err != nil && !errors.Is(err, store.ErrBroken): // that is for who finds it due
 			errs = append(errs, fmt.Errorf("look at %s envelope %d: %w", job.Message, job.Envelope, err))
-			continue
+		case !ours && s.w.o.Now().Sub(since) >= stray:
+			s.w.orphans.remove(job)
 		}
-		if e.State.Worker == s.w.o.ID && s.w.o.Now().Sub(e.State.BegunAt) < orphanAge {
-			continue // too young to tell from a Begin on its way
-		}
-		if e.State.Worker == s.w.o.ID {
-			if err := s.look(ctx, e); err != nil {
-				errs = append(errs, fmt.Errorf("look at %s envelope %d: %w", job.Message, job.Envelope, err))
-				continue
-			}
-		}
-		s.w.orphans.remove(job)
 	}
 	return errors.Join(errs...)
 }
@@ -171,21 +170,25 @@ func (s *sweeper) waiting(ctx context.Context, e store.Entry) error {
 // the attempt is says nothing: clocks step, and each worker sees to its own.
 func (s *sweeper) dead(ctx context.Context, e store.Entry) (bool, error) {
 	if e.State.Worker == s.w.o.ID {
-		// Ours, but not running: its Begin or its end was lost between us and the store.
-		return !s.w.running.has(claimOf(e)) && s.w.o.Now().Sub(e.State.BegunAt) >= orphanAge, nil
+		// Ours, but not in hand: its Begin or its end was lost between us and the store.
+		return !s.w.running.has(idOfEntry(e)), nil
 	}
-	if !s.w.pulse.steady(s.w.o.Now()) {
-		return false, nil // after an outage all heartbeats are gone, and ours came back first
-	}
-	alive, known := s.alive[e.State.Worker]
-	if !known {
-		var err error
-		if alive, err = s.w.o.Store.Leases.Alive(ctx, e.State.Worker); err != nil {
+	if len(s.died) == 0 {
+		// What is not heard of others is measured by what is heard of us.
+		if err := s.w.beat(ctx); err != nil {
 			return false, err
 		}
-		s.alive[e.State.Worker] = alive
 	}
-	return !alive, nil
+	died, known := s.died[e.State.Worker]
+	if !known {
+		silence, err := s.w.o.Store.Leases.Silence(ctx, e.State.Worker)
+		if err != nil {
+			return false, err
+		}
+		died = silence >= beatLives*s.w.o.BeatEvery
+		s.died[e.State.Worker] = died
+	}
+	return died, nil
 }
 
 func claimOf(e store.Entry) store.Claim {
@@ -207,7 +210,7 @@ func (s *sweeper) repair(ctx context.Context, e store.Entry) error {
 	if err != nil {
 		return err
 	}
-	s.w.o.Log.Warn("attempt of a dead worker given back", "message", e.Message, "envelope", e.Envelope, "fence", e.State.Fence, "worker", e.State.Worker)
+	s.w.o.Log.Warn("attempt of a dead worker given back", "message", e.Message, "envelope", e.Envelope, "fence", e.State.Fence, "worker", e.State.Worker, "begun", e.State.BegunAt)
 	s.wake(ctx, e, done)
 	return nil
 }
@@ -236,7 +239,7 @@ func (s *sweeper) repairMarked(ctx context.Context, e store.Entry) error {
 		return err
 	}
 	s.w.o.Metrics.concluded(m, a, now)
-	s.w.o.Log.Warn("attempt of a dead worker is an unknown outcome", "message", e.Message, "envelope", e.Envelope, "fence", e.State.Fence, "worker", e.State.Worker)
+	s.w.o.Log.Warn("attempt of a dead worker is an unknown outcome", "message", e.Message, "envelope", e.Envelope, "fence", e.State.Fence, "worker", e.State.Worker, "begun", e.State.BegunAt)
 	s.wake(ctx, e, done)
 	return nil
 }

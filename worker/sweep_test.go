@@ -24,11 +24,8 @@ func (r *rig) pass() {
 	r.sweepAs(r.Worker)
 }
 
-// sweepAs sweeps once as a worker whose heart has been beating for long.
 func (r *rig) sweepAs(w *Worker) {
 	r.t.Helper()
-	w.pulse.beat(r.now().Add(-w.pulse.life))
-	w.pulse.beat(r.now().Add(-time.Millisecond))
 	if err := w.sweep(r.t.Context()); err != nil {
 		r.t.Fatal(err)
 	}
@@ -125,7 +122,8 @@ func TestSweeperLeavesTheLivingAlone(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		m := r.accept(draft("a@b.test"))
 		c := r.begun(m, "w2", 0)
-		if err := r.store.Leases.Beat(t.Context(), "w2", time.Minute); err != nil {
+		r.o.BeatEvery = time.Hour
+		if err := r.another("w2").beat(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
@@ -284,19 +282,22 @@ func TestRunBeatsAndStops(t *testing.T) {
 	m := r.accept(draft("a@b.test"))
 	r.skip(time.Minute)
 	r.until(m, "swept", func(*email.Message) bool { return r.jobState(m) == queue.Pending })
-	if alive, err := r.store.Leases.Alive(t.Context(), "w1"); err != nil || !alive {
+	if silence, err := r.store.Leases.Silence(t.Context(), "w1"); err != nil || silence == store.Forever {
 		t.Errorf("no heartbeat: %v", err)
 	}
 	cancel()
 	running.Wait()
+	if silence, err := r.store.Leases.Silence(t.Context(), "w1"); err != nil || silence != store.Forever {
+		t.Errorf("it did not say that it left: %v, %v", silence, err)
+	}
 	goleak.VerifyNone(t, existing)
 }
 
 // The heart beats on while deliveries run, whatever order the process stops in.
 func TestRunBeatsUntilDeliveriesEnd(t *testing.T) {
 	r := newRig(t, redistest.InProcess(t))
-	c := store.Claim{Message: "msg_x"}
-	r.running.add(c)
+	in := envelopeID{message: "msg_x"}
+	r.running.add(in)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -309,14 +310,17 @@ func TestRunBeatsUntilDeliveriesEnd(t *testing.T) {
 		t.Error("Run ended before the delivery")
 	case <-time.After(600 * time.Millisecond):
 	}
-	// The first beat is long gone: a later one must come.
-	for alive := false; !alive; {
+	// A later beat must come than those so far.
+	if err := r.store.Leases.Leave(t.Context(), "w1"); err != nil {
+		t.Fatal(err)
+	}
+	for silence := store.Forever; silence == store.Forever; {
 		var err error
-		if alive, err = r.store.Leases.Alive(t.Context(), "w1"); err != nil {
+		if silence, err = r.store.Leases.Silence(t.Context(), "w1"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r.running.remove(c)
+	r.running.remove(in)
 	<-ended
 }
 

@@ -4,21 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"postrider/internal/email"
 	"postrider/internal/queue"
 	"postrider/internal/store"
 )
+
+// postLimit is longer than any post to an endpoint takes.
+const postLimit = time.Minute
 
 // sweepDeliveries looks once at every delivery to a webhook that is due, in every
 // shard that no other worker holds.
 func (w *Worker) sweepDeliveries(ctx context.Context) error {
 	var errs []error
-	for _, s := range w.shards() {
-		if err := w.sweepShard(ctx, s); err != nil {
-			errs = append(errs, err)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
+	for _, world := range []email.World{email.Live, email.Test} {
+		due, err := w.o.Store.Deliveries.DueShards(ctx, world, w.o.Now())
+		errs = append(errs, err)
+		for _, shard := range due {
+			if err := w.sweepShard(ctx, shardID{world, shard}); err != nil {
+				errs = append(errs, err)
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 		}
 	}
 	return errors.Join(errs...)
@@ -26,6 +35,7 @@ func (w *Worker) sweepDeliveries(ctx context.Context) error {
 
 func (w *Worker) sweepShard(ctx context.Context, s shardID) error {
 	lease := fmt.Sprintf("sweep-notify:%s:%d", s.world, s.shard)
+	defer func() { _ = w.o.Store.Leases.Drop(context.WithoutCancel(ctx), lease, w.o.ID) }()
 	var errs []error
 	for range sweepBatches {
 		held, err := w.o.Store.Leases.Hold(ctx, lease, w.o.ID, sweepLease)
@@ -69,9 +79,13 @@ func (w *Worker) lookAt(ctx context.Context, d *store.Delivery) error {
 	}
 	switch state {
 	case queue.Absent, queue.Archived:
+	case queue.Active:
+		// It runs, or its worker died: then the queue gives it out again once its lease
+		// has ended. If it has not by the time that no attempt takes, we do.
+		if now.Sub(d.NextAt) < w.o.Insist+postLimit {
+			return w.o.Store.Deliveries.LookAgain(ctx, d, at.Add(lookAfter))
+		}
 	default:
-		// It will run, or runs; the job of a worker that died comes back by itself once
-		// its lease in the queue has ended.
 		return w.o.Store.Deliveries.LookAgain(ctx, d, at.Add(lookAfter))
 	}
 	if d, err = w.o.Store.Deliveries.Advance(ctx, d, now); err == nil {

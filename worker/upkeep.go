@@ -13,8 +13,14 @@ import (
 )
 
 const (
-	// beatLives is how many beats a heartbeat lives.
-	beatLives = 4
+	// A worker is dead once it was not heard for beatLives beats; a gap of beatGap
+	// beats in all that is heard is an outage, which is nobody's silence.
+	beatLives, beatGap = 4, 2
+	// beatTries is how many tries of a heartbeat, as long as nobody answers, fit
+	// between two.
+	beatTries = 10
+	// quietFor is how long an upkeep that goes on failing is not logged again.
+	quietFor = 30 * time.Second
 	// lastBeats is how long Run goes on beating for deliveries that still run.
 	lastBeats = 2 * time.Minute
 	// flushLimit bounds the last adding of jobs.
@@ -40,9 +46,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	// The beat outlives ctx, so that it ends last.
 	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	w.beat(beat)
+	_ = w.beat(beat) // and again below
 	var beating, working sync.WaitGroup
-	beating.Go(func() { w.every(beat, w.o.BeatEvery, w.beat, nil) })
+	beating.Go(func() { w.beats(beat) })
 	working.Go(func() { w.every(ctx, w.o.SweepEvery, w.logged("sweep", w.sweep), w.sweepNow) })
 	working.Go(func() { w.every(ctx, w.o.SweepEvery, w.logged("yield", w.yield), nil) })
 	working.Go(func() { w.every(ctx, w.o.ForgetEvery, w.logged("forget", w.forget), nil) })
@@ -57,7 +63,20 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.alarms.flush(flush)
 	stop()
 	beating.Wait()
+	if w.running.none() {
+		w.leave(context.WithoutCancel(ctx))
+	}
 	return nil
+}
+
+// leave says that this worker ended: an attempt that it left behind all the same,
+// since its Begin or its end was lost, need not wait for its silence.
+func (w *Worker) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushLimit)
+	defer cancel()
+	if err := w.o.Store.Leases.Leave(ctx, w.o.ID); err != nil {
+		w.o.Log.Info("the end of this worker is not known to others yet", "error", err)
+	}
 }
 
 // every calls do at once, and then again and again until ctx ends: after each
@@ -76,26 +95,48 @@ func (w *Worker) every(ctx context.Context, interval time.Duration, do func(cont
 }
 
 func (w *Worker) logged(what string, do func(context.Context) error) func(context.Context) {
+	var last time.Time // when it was said that Redis is away
 	return func(ctx context.Context) {
-		if err := do(ctx); err != nil && ctx.Err() == nil {
-			level := slog.LevelWarn
-			if errors.Is(err, store.ErrBroken) {
-				level = slog.LevelError // something was lost, and somebody has to look
-			}
-			w.o.Log.Log(ctx, level, "upkeep failed", "what", what, "error", printable(err.Error(), maxReply))
+		err := do(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
 		}
+		level := slog.LevelWarn
+		switch {
+		case errors.Is(err, store.ErrBroken):
+			level = slog.LevelError // something was lost, and somebody has to look
+		case errors.Is(err, store.ErrUnavailable):
+			if time.Since(last) < quietFor {
+				return
+			}
+			last = time.Now()
+		}
+		w.o.Log.Log(ctx, level, "upkeep failed", "what", what, "error", printable(err.Error(), maxReply))
 	}
 }
 
-func (w *Worker) beat(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, w.o.BeatEvery)
-	defer cancel()
-	switch err := w.o.Store.Leases.Beat(ctx, w.o.ID, beatLives*w.o.BeatEvery); {
-	case err == nil:
-		w.pulse.beat(w.o.Now())
-	case !errors.Is(ctx.Err(), context.Canceled):
-		w.o.Log.Warn("heartbeat failed", "error", err)
+// beats beats until ctx ends. After an outage the heart is soon heard again: others
+// look for it.
+func (w *Worker) beats(ctx context.Context) {
+	failing := false
+	for ctx.Err() == nil {
+		err := w.beat(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			w.o.Log.Warn("heartbeat failed", "error", err)
+		}
+		failing = err != nil
+		wait := w.o.BeatEvery
+		if failing {
+			wait /= beatTries
+		}
+		pause(ctx, wait)
 	}
+}
+
+func (w *Worker) beat(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.o.BeatEvery/2)
+	defer cancel()
+	return w.o.Store.Leases.Beat(ctx, w.o.ID, beatGap*w.o.BeatEvery)
 }
 
 // drain waits for running deliveries, while the heart beats on.

@@ -72,8 +72,8 @@ type Options struct {
 	Log      *slog.Logger
 	Now      func() time.Time
 
-	SweepEvery  time.Duration // 15 s
-	BeatEvery   time.Duration // 5 s, the heartbeat lives 4 times as long
+	SweepEvery  time.Duration // 2 s: how often it is asked what is due
+	BeatEvery   time.Duration // 5 s; who is silent for 4 times as long is dead
 	ForgetEvery time.Duration // 1 min
 	FollowEvery time.Duration // 100 ms: how long an event waits for its follower
 	Patience    time.Duration // 1 s: how long a delivery stands in a provider's line
@@ -85,7 +85,7 @@ func (o Options) withDefaults() Options {
 		set *time.Duration
 		to  time.Duration
 	}{
-		{&o.SweepEvery, 15 * time.Second},
+		{&o.SweepEvery, 2 * time.Second},
 		{&o.BeatEvery, 5 * time.Second},
 		{&o.ForgetEvery, time.Minute},
 		{&o.FollowEvery, 100 * time.Millisecond},
@@ -120,7 +120,6 @@ type Worker struct {
 	o       Options
 	running *running
 	orphans *orphans
-	pulse   *pulse
 	alarms  *alarms
 	over    context.Context // ends with the last heartbeat of Run
 	end     context.CancelFunc
@@ -136,12 +135,15 @@ func New(o Options) *Worker {
 	o = o.withDefaults()
 	w := &Worker{
 		o: o, running: newRunning(), orphans: newOrphans(), alarms: newAlarms(),
-		pulse: &pulse{life: beatLives * o.BeatEvery}, answering: newAnswering(), sweepNow: make(chan struct{}, 1),
+		answering: newAnswering(), sweepNow: make(chan struct{}, 1),
 		endpoints: newEndpoints(o.Notify, o.Now),
 	}
 	w.over, w.end = context.WithCancel(context.Background())
 	return w
 }
+
+// ID is this worker's name in fences, heartbeats and logs.
+func (w *Worker) ID() string { return w.o.ID }
 
 const (
 	// jobAhead is how long before its time an envelope's job is in the queue.

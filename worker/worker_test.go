@@ -3,6 +3,8 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -94,7 +96,7 @@ func connect(t *testing.T, url string) *redis.Client {
 // outage makes Redis unreachable while away is set.
 type outage struct{ away *atomic.Bool }
 
-var errAway = errors.New("redis is away")
+var errAway = fmt.Errorf("redis is away: %w", io.ErrUnexpectedEOF)
 
 func (o outage) DialHook(next redis.DialHook) redis.DialHook { return next }
 

@@ -36,7 +36,7 @@ func (w *Worker) yield(ctx context.Context) error {
 			}
 		}
 		if total > 0 {
-			w.o.Log.Warn("Redis is short of memory: finished messages lost their history early", "what", string(what), "messages", total)
+			w.o.Log.Warn("Redis is short of memory: what is finished lost its history early", "what", string(what), "records", total)
 		}
 	}
 	return nil
@@ -55,6 +55,11 @@ func (w *Worker) yieldOnce(ctx context.Context, what store.History) (gone int, e
 			n, err := w.o.Store.Messages.Yield(ctx, world, uint8(shard), what, yieldBatch)
 			gone += n
 			errs = append(errs, err)
+			if what == store.HistoryMetadata {
+				n, err := w.o.Store.Deliveries.Yield(ctx, world, uint8(shard), w.o.Now(), yieldBatch)
+				gone += n
+				errs = append(errs, err)
+			}
 		}
 	}
 	return gone, errors.Join(errs...)

@@ -176,7 +176,10 @@ func TestDevAddressInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	status, _, errs := command(t, nil, "dev", "--addr", listener.Addr().String())
+	status, _, errs := command(t, []string{"POSTRIDER_RELAY=smtp://u:hunter2@mx.test"}, "dev", "--addr", listener.Addr().String(), "--hostname", "a.test")
+	if !strings.Contains(errs, "no effect") || !strings.Contains(errs, "--hostname, --relay") || strings.Contains(errs, "hunter2") {
+		t.Errorf("it does not say what it overrides: %s", errs)
+	}
 	if status != 1 || !strings.Contains(errs, "is in use") || !strings.Contains(errs, "127.0.0.1:0") {
 		t.Errorf("status %d: %s", status, errs)
 	}

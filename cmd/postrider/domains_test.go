@@ -1,7 +1,9 @@
 package main
 
 import (
+	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +52,13 @@ func TestDomains(t *testing.T) {
 	expect(0, "acme.com is verified", "check", "acme.com")
 	expect(0, "verified", "list")
 
-	environ = append(environ, "POSTRIDER_SECRET_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+	// A wrong data directory gets no secret of its own.
+	right, wrong := environ, t.TempDir()
+	environ = append(slices.Clone(right), "POSTRIDER_DATA_DIR="+wrong)
+	expect(1, "another secret key", "list")
+	if files, err := os.ReadDir(wrong); err != nil || len(files) > 0 {
+		t.Errorf("the wrong data directory holds %v, %v", files, err)
+	}
+	environ = append(right, "POSTRIDER_SECRET_KEY=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")
 	expect(1, "another secret key", "list")
 }

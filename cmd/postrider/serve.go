@@ -25,7 +25,7 @@ func (s *serveCommand) Run(ctx context.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "version", versionName(), "roles", strings.Join(s.Roles, ","), "address", a.Address(), "durability", a.Durability())
+	log.Info("serving", "version", versionName(), "roles", strings.Join(s.Roles, ","), "address", a.Address(), "durability", a.Durability(), "worker", a.Worker())
 	err = a.Run(ctx)
 	if closeErr := a.Close(); err == nil {
 		err = closeErr

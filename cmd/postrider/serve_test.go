@@ -170,6 +170,9 @@ func TestServeMetrics(t *testing.T) {
 		`postrider_queue_oldest_seconds{queue="default"} 0`,
 		`postrider_due_envelopes{world="live"} 0`,
 		`postrider_due_lag_seconds{world="live"} 0`,
+		`postrider_queue_jobs{queue="notify",state="pending"} 0`,
+		`postrider_webhook_pending{world="live"} 0`,
+		`postrider_webhook_lag_seconds{world="live"} 0`,
 		`postrider_redis_up 1`, `postrider_redis_memory_used_bytes `, `postrider_redis_memory_limit_bytes `,
 		`postrider_build_info{version="`, `go_goroutines `,
 	} {

@@ -101,7 +101,7 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 	if a.options.Log == nil {
 		a.options.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := a.loadSecret(); err != nil {
+	if err := a.loadSecret(ctx); err != nil {
 		return a, err
 	}
 	if err := a.openStore(ctx); err != nil {
@@ -160,11 +160,11 @@ func (a *App) openStore(ctx context.Context) error {
 // loadSecret takes the configuration's secret. The store seals with it, so it comes
 // first; CheckSecret then refuses one other than the one that what is stored was
 // sealed with: its keys could not be read, and reverse-paths would stop verifying.
-func (a *App) loadSecret() error {
+func (a *App) loadSecret(ctx context.Context) error {
 	if a.options.Secret != nil {
 		return nil
 	}
-	s, err := OpenSecret(a.options.Config)
+	s, err := OpenSecret(ctx, a.options.Config)
 	a.options.Secret = s
 	return err
 }
@@ -263,6 +263,14 @@ func (a *App) listen() error {
 func (a *App) Durability() string {
 	i, _ := a.guard.Last()
 	return i.Level
+}
+
+// Worker is the name of this process's worker in logs, empty without that role.
+func (a *App) Worker() string {
+	if a.worker == nil {
+		return ""
+	}
+	return a.worker.ID()
 }
 
 // Address is where it listens for HTTP.

@@ -9,6 +9,7 @@ import (
 
 	"postrider/internal/email"
 	"postrider/internal/queue"
+	"postrider/internal/store"
 )
 
 // scrapeLimit bounds what one scrape asks of Redis.
@@ -72,17 +73,20 @@ func (b *backlog) measure(ctx context.Context, send func(*prometheus.Desc, float
 	}
 	due := gauge("due_envelopes", "Envelopes that are not final: what is still to be delivered.", "world")
 	lag := gauge("due_lag_seconds", "How long the sweeper has not looked at the first envelope that it should have.", "world")
+	pending := gauge("webhook_pending", "Deliveries to webhooks that are not finished.", "world")
+	behind := gauge("webhook_lag_seconds", "How long the sweeper has not looked at the first of them that it should have.", "world")
 	for _, w := range []email.World{email.Live, email.Test} {
 		waiting, err := b.app.Store.Messages.Backlog(ctx, w)
 		if err != nil {
 			return err
 		}
-		late := 0.0
-		if !waiting.Next.IsZero() {
-			late = max(0, time.Since(waiting.Next).Seconds())
+		send(due, float64(waiting.Size), string(w))
+		send(lag, late(waiting), string(w))
+		if waiting, err = b.app.Store.Deliveries.Backlog(ctx, w); err != nil {
+			return err
 		}
-		send(due, float64(waiting.Envelopes), string(w))
-		send(lag, late, string(w))
+		send(pending, float64(waiting.Size), string(w))
+		send(behind, late(waiting), string(w))
 	}
 	i, err := b.app.Store.Inspect(ctx)
 	if err != nil {
@@ -95,4 +99,12 @@ func (b *backlog) measure(ctx context.Context, send func(*prometheus.Desc, float
 		send(gauge("redis_memory_limit_bytes", "Its maxmemory, or its machine's memory."), float64(i.MemoryLimit))
 	}
 	return nil
+}
+
+// late is how long the first of a backlog should have been looked at.
+func late(b store.Backlog) float64 {
+	if b.Next.IsZero() {
+		return 0
+	}
+	return max(0, time.Since(b.Next).Seconds())
 }

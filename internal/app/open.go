@@ -59,9 +59,13 @@ func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
 	l.log.WarnContext(ctx, "Redis client", "said", fmt.Sprintf(format, v...))
 }
 
+// errOtherSecret is what a process gets that has another secret than those before it.
+var errOtherSecret = errors.New("this Redis was used with another secret key: give the same POSTRIDER_SECRET_KEY, or the data directory that holds it, to every process")
+
 // OpenSecret takes the secret key from the configuration, or from the data
-// directory, where it is made once.
-func OpenSecret(c config.Config) (*secret.Secret, error) {
+// directory, where it is made once: not if Redis was used with one already, for then
+// it is the wrong directory.
+func OpenSecret(ctx context.Context, c config.Config) (*secret.Secret, error) {
 	if c.SecretKey != "" {
 		return secret.Parse(c.SecretKey)
 	}
@@ -69,11 +73,35 @@ func OpenSecret(c config.Config) (*secret.Secret, error) {
 	if err != nil {
 		return nil, err
 	}
+	there, err := secret.Has(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the secret key in %s: %w", dir, err)
+	}
+	if !there {
+		refused := mayMakeSecret(ctx, c)
+		// Another process may just have made it, and then told Redis of it.
+		if there, err = secret.Has(dir); refused != nil && (err != nil || !there) {
+			return nil, fmt.Errorf("there is no secret key in %s: %w", dir, refused)
+		}
+	}
 	s, err := secret.Load(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open the secret key in %s: %w", dir, err)
 	}
 	return s, nil
+}
+
+// mayMakeSecret refuses if Redis knows a secret.
+func mayMakeSecret(ctx context.Context, c config.Config) error {
+	a, err := OpenStore(ctx, c)
+	if err != nil {
+		return err
+	}
+	claimed, err := a.Store.Leases.SecretClaimed(ctx)
+	if err == nil && claimed {
+		err = errOtherSecret
+	}
+	return errors.Join(err, a.Close())
 }
 
 // CheckSecret refuses a secret that is not the one this Redis was used with.
@@ -83,7 +111,7 @@ func CheckSecret(ctx context.Context, s *store.Store, key *secret.Secret) error 
 		return fmt.Errorf("compare the secret key with the one in use: %w", err)
 	}
 	if !same {
-		return errors.New("this Redis was used with another secret key: give the same POSTRIDER_SECRET_KEY, or the data directory that holds it, to every process")
+		return errOtherSecret
 	}
 	return nil
 }
@@ -133,7 +161,7 @@ func Administer(ctx context.Context, c config.Config) (*Administration, error) {
 }
 
 func (a *Administration) open(ctx context.Context, c config.Config) error {
-	key, err := OpenSecret(c)
+	key, err := OpenSecret(ctx, c)
 	if err != nil {
 		return err
 	}

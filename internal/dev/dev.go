@@ -52,6 +52,9 @@ func Run(ctx context.Context, o Options) error {
 	if err := checkLoopback(o.Config.HTTPAddr); err != nil {
 		return err
 	}
+	if names := overridden(o.Config); len(names) > 0 && o.Log != nil {
+		o.Log.Warn("dev decides this for itself, so these settings have no effect", "settings", strings.Join(names, ", "))
+	}
 	redisURL, stop, err := startRedis()
 	if err != nil {
 		return fmt.Errorf("start the in-process Redis: %w", err)
@@ -72,6 +75,28 @@ func Run(ctx context.Context, o Options) error {
 		err = a.Run(ctx)
 	}
 	return errors.Join(err, a.Close())
+}
+
+// overridden names the settings that were given but have no effect in dev.
+func overridden(c config.Config) []string {
+	var names []string
+	for _, s := range []struct {
+		name string
+		set  bool
+	}{
+		{"--redis-url", c.RedisURL != ""},
+		{"--data-dir", c.DataDir != ""},
+		{"--secret-key", c.SecretKey != ""},
+		{"--hostname", c.Hostname != ""},
+		{"--return-path-domain", c.ReturnPathDomain != ""},
+		{"--relay", c.Relay != ""},
+		{"--routes", len(c.Routes) > 0},
+	} {
+		if s.set {
+			names = append(names, s.name)
+		}
+	}
+	return names
 }
 
 // configure overrides what dev decides for itself.

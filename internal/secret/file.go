@@ -38,6 +38,15 @@ func Load(dir string) (*Secret, error) {
 	return s, nil
 }
 
+// Has reports whether dir holds a secret's file, whatever is in it.
+func Has(dir string) (bool, error) {
+	_, err := os.Lstat(filepath.Join(dir, fileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 func read(path string) (*Secret, error) {
 	f, err := os.Open(path)
 	if err != nil {

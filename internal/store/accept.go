@@ -79,23 +79,28 @@ return {value}
 `
 
 // When the sweeper looks at an envelope whose job should be running or waiting,
-// and how long before its time it makes the job of one that waits longer.
+// sooner if that job is to mend what was lost: it must not be lost as well; and how
+// long before its time it makes the job of one that waits longer.
 const (
 	lookAfter = 25 * time.Second
+	lookSoon  = 5 * time.Second
 	wakeAhead = 2 * time.Minute
 )
 
 // dueScore is when to look at an envelope again that is to be tried at next. Up
 // to two minutes ahead the caller adds the job itself, and the sweeper looks
 // whether it did; beyond that the sweeper makes the job.
-func dueScore(next, now time.Time) int64 {
+func dueScore(next, now time.Time) int64 { return dueAfter(next, now, lookAfter) }
+
+// dueAfter is dueScore with another time to look whether the caller added the job.
+func dueAfter(next, now time.Time, after time.Duration) int64 {
 	switch ahead := next.Sub(now); {
 	case ahead > wakeAhead:
 		return toMS(next.Add(-wakeAhead))
 	case ahead > 0:
-		return toMS(next.Add(lookAfter))
+		return toMS(next.Add(after))
 	}
-	return toMS(now.Add(lookAfter))
+	return toMS(now.Add(after))
 }
 
 // ShardFor picks the shard of new mail: by world and Idempotency-Key, or random

@@ -162,11 +162,11 @@ func (m *Messages) giveBackArgs(k shardKeys, id string, c Claim, nextAt, now tim
 	if nextAt.Before(now) {
 		nextAt = now
 	}
-	repair := 0
+	repair, look := 0, lookAfter
 	if c.Repair {
-		repair = 1
+		repair, look = 1, lookSoon
 	}
-	return append(m.changeArgs(k, id, now), c.Envelope, c.Fence, toMS(nextAt), dueScore(nextAt, now),
+	return append(m.changeArgs(k, id, now), c.Envelope, c.Fence, toMS(nextAt), dueAfter(nextAt, now, look),
 		repair, how.deaths, maxDeaths, how.tail())
 }
 

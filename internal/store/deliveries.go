@@ -67,12 +67,14 @@ type Deliveries struct {
 	settle  *redis.Script
 	look    *redis.Script
 	drop    *redis.Script
+	putOff  *redis.Script
 }
 
 func newDeliveries(rdb redis.UniversalClient, o Options, p *packer) *Deliveries {
 	return &Deliveries{
-		rdb: rdb, options: o, packer: p, follow: redis.NewScript(followScript),
-		settle: redis.NewScript(settleScript), look: redis.NewScript(lookDeliveryScript), drop: redis.NewScript(dropDeliveryScript),
+		rdb: rdb, options: o, packer: p, follow: redis.NewScript(whenFull + followScript),
+		settle: redis.NewScript(whenFull + settleScript), look: redis.NewScript(whenFull + lookDeliveryScript),
+		drop: redis.NewScript(dropDeliveryScript), putOff: redis.NewScript(whenFull + putOffScript),
 	}
 }
 

@@ -157,7 +157,7 @@ return e.g or 0
 `
 
 // Advance makes the envelope's next generation if it still has this generation
-// and is waiting, and looks at it again in 25 s; returns the current generation.
+// and is waiting, and looks at it again in 5 s; returns the current generation.
 // ErrNotFound if the record is gone.
 func (m *Messages) Advance(ctx context.Context, e Entry, now time.Time) (generation int, err error) {
 	keys, id, err := m.locate(e.World, e.Message)
@@ -165,7 +165,7 @@ func (m *Messages) Advance(ctx context.Context, e Entry, now time.Time) (generat
 		return 0, err
 	}
 	generation, err = m.scripts.advance.Run(ctx, m.rdb, []string{keys.record(id), keys.due()},
-		dueMember(id, e.Envelope), e.Envelope, e.State.Generation, toMS(now.Add(lookAfter))).Int()
+		dueMember(id, e.Envelope), e.Envelope, e.State.Generation, toMS(now.Add(lookSoon))).Int()
 	if err != nil {
 		return 0, fmt.Errorf("advance %s envelope %d: %w", e.Message, e.Envelope, err)
 	}

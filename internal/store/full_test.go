@@ -58,9 +58,10 @@ func TestFullRedisLetsTheQueueDrain(t *testing.T) {
 		}
 		must("beat", f.Leases.Beat(ctx, "w1", time.Minute))
 	}
-	if alive, err := f.Leases.Alive(ctx, "w1"); !alive || err != nil {
-		t.Errorf("Alive = %t, %v", alive, err)
+	if silence, err := f.Leases.Silence(ctx, "w1"); silence != 0 || err != nil {
+		t.Errorf("Silence = %v, %v", silence, err)
 	}
+	must("leave", f.Leases.Leave(ctx, "w1"))
 	same, err := f.Leases.ClaimSecret(ctx, "check")
 	must("claim the secret", err)
 	if !same {
@@ -74,6 +75,61 @@ func TestFullRedisLetsTheQueueDrain(t *testing.T) {
 	}
 	if n, err := f.Messages.Forget(ctx, email.Live, 0, now.Add(91*24*time.Hour), 10); n != 3 || err != nil {
 		t.Errorf("Forget = %d, %v; want the 3 stubs", n, err)
+	}
+}
+
+// On a full Redis events are followed, deliveries to webhooks come to their end and
+// are forgotten, and an endpoint is disabled; only a new one waits.
+func TestFullRedisTellsWebhooks(t *testing.T) {
+	rdb := connect(t, redistest.Server(t))
+	f := &fixture{Store: New(rdb, Options{Sealer: reverse{}}), rdb: rdb}
+	ctx, now := t.Context(), start()
+	hook := f.hook(t, nil)
+	d := f.delivery(t, hook)
+	unread := f.delivery(t, hook)
+	f.accept(t, draft(f.Messages, "ada@example.org")) // whose event is not followed yet
+	if err := rdb.HSet(ctx, keysOf(email.Live, 0).delivery(bare(unread.ID)), "d", "{").Err(); err != nil {
+		t.Fatal(err)
+	}
+	f.fill(t)
+
+	f.followAll(t)
+	part, err := f.Deliveries.Unfollowed(ctx, email.Live, 0, 10)
+	if err != nil || len(part.Entries) != 0 {
+		t.Errorf("still to be followed: %+v, %v", part, err)
+	}
+	list, err := f.Deliveries.Due(ctx, email.Live, 0, now.Add(time.Hour), 10)
+	if len(list) != 1 || !errors.Is(err, ErrBroken) || errors.Is(err, ErrFull) {
+		t.Fatalf("Due = %v, %v", list, err)
+	}
+	d = list[0]
+	if err := f.Deliveries.LookAgain(ctx, d, now); err != nil {
+		t.Error(err)
+	}
+	post := &Post{At: now, Status: 500, Error: "500"}
+	if d, err = f.Deliveries.Retry(ctx, d, post, now, now); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = f.Deliveries.Advance(ctx, d, now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = f.Deliveries.Succeed(ctx, d, &Post{At: now, Status: 200}, now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Webhooks.Update(ctx, email.Live, hook.ID, now, func(h *Webhook) error { h.Enabled = false; return nil }); err != nil {
+		t.Error(err)
+	}
+	if _, err := f.Webhooks.Create(ctx, &Webhook{ID: email.NewID(email.WebhookPrefix), World: email.Live, CreatedAt: now}); !errors.Is(err, ErrFull) {
+		t.Errorf("Create = %v, want ErrFull", err)
+	}
+	if n, err := f.Deliveries.Yield(ctx, email.Live, 0, now, 10); n != 1 || err != nil {
+		t.Errorf("Yield = %d, %v; want 1", n, err)
+	}
+	if n, err := f.Deliveries.Yield(ctx, email.Live, 0, now, 10); n != 0 || err != nil {
+		t.Errorf("Yield again = %d, %v; want 0", n, err)
+	}
+	if err := f.Webhooks.Delete(ctx, email.Live, hook.ID); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -97,7 +97,9 @@ import (
 //
 //	install:domains       hash, A-label name -> JSON of a sending domain: type storedDomain
 //	install:lease:<name>  string with TTL, the holder
-//	install:beat:<worker> string with TTL, a worker's heartbeat
+//	install:{beats}:clock hash, the clock of the heartbeats: c ms that it went so
+//	                      far, a when the last heartbeat came, by the clock of Redis
+//	install:{beats}:seen  sorted set of workers, score: that clock at the last heartbeat
 //	install:secret        string, the check value of the installation's secret
 //	install:epoch         string, JSON: type storedEpoch in epoch.go
 
@@ -227,6 +229,7 @@ const (
 	domainsKey  = "install:domains"
 	secretKey   = "install:secret"
 	leasePrefix = "install:lease:"
-	beatPrefix  = "install:beat:"
+	beatClock   = "install:{beats}:clock"
+	beatsKey    = "install:{beats}:seen"
 	epochKey    = "install:epoch"
 )

@@ -18,7 +18,7 @@ type Leases struct {
 
 func newLeases(rdb redis.UniversalClient) *Leases {
 	return &Leases{
-		rdb: rdb, hold: redis.NewScript(holdScript), drop: redis.NewScript(dropScript), beat: redis.NewScript(beatScript),
+		rdb: rdb, hold: redis.NewScript(holdScript), drop: redis.NewScript(dropScript), beat: redis.NewScript(whenFull + beatScript),
 	}
 }
 
@@ -34,18 +34,6 @@ local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-`
-
-// beatScript renews a heartbeat, on a full Redis too (as holdScript).
-//
-//	KEYS 1 heartbeat
-//	ARGV 1 ttl in ms
-//
-// Returns 1. Safe to run twice: the second run renews.
-const beatScript = `
-redis.call('DEL', KEYS[1])
-redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
 return 1
 `
 
@@ -79,19 +67,11 @@ func (l *Leases) Drop(ctx context.Context, name, holder string) error {
 	return nil
 }
 
-// Beat renews a worker's heartbeat.
-func (l *Leases) Beat(ctx context.Context, worker string, ttl time.Duration) error {
-	if err := l.beat.Run(ctx, l.rdb, []string{beatPrefix + worker}, ttl.Milliseconds()).Err(); err != nil {
-		return fmt.Errorf("renew the heartbeat of %s: %w", worker, err)
-	}
-	return nil
-}
-
-// Alive reports whether a worker's heartbeat stands.
-func (l *Leases) Alive(ctx context.Context, worker string) (bool, error) {
-	n, err := l.rdb.Exists(ctx, beatPrefix+worker).Result()
+// SecretClaimed reports whether the check value of a secret stands.
+func (l *Leases) SecretClaimed(ctx context.Context) (bool, error) {
+	n, err := l.rdb.Exists(ctx, secretKey).Result()
 	if err != nil {
-		return false, fmt.Errorf("read the heartbeat of %s: %w", worker, err)
+		return false, fmt.Errorf("look for the secret in use: %w", err)
 	}
 	return n == 1, nil
 }

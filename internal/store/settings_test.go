@@ -185,20 +185,9 @@ func TestLeases(t *testing.T) {
 	})
 }
 
-func TestBeatAndSecret(t *testing.T) {
+func TestSecret(t *testing.T) {
 	each(t, Options{}, func(t *testing.T, f *fixture) {
 		ctx := t.Context()
-		alive := func(want bool) {
-			t.Helper()
-			if got, err := f.Leases.Alive(ctx, "w1"); err != nil || got != want {
-				t.Errorf("Alive = %t, %v; want %t", got, err, want)
-			}
-		}
-		alive(false)
-		if err := f.Leases.Beat(ctx, "w1", time.Hour); err != nil {
-			t.Fatal(err)
-		}
-		alive(true)
 		for _, c := range []struct {
 			check string
 			want  bool

@@ -193,6 +193,13 @@ func (s *Deliveries) Forget(ctx context.Context, w email.World, shard uint8, now
 	return len(names), nil
 }
 
+// Yield removes at most limit finished deliveries of a shard, the oldest first,
+// though their retention is not over, and returns how many.
+func (s *Deliveries) Yield(ctx context.Context, w email.World, shard uint8, now time.Time, limit int) (int, error) {
+	// A delivery stands in the purge set with the end of its retention.
+	return s.Forget(ctx, w, shard, now.Add(s.options.MetadataRetention), limit)
+}
+
 // past reads the members of a sorted set up to a time, and their records.
 func (s *Deliveries) past(ctx context.Context, keys shardKeys, set string, now time.Time, limit int) ([]string, []*redis.StringCmd, error) {
 	names, err := s.rdb.ZRangeByScore(ctx, set, &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(toMS(now), 10), Count: int64(limit)}).Result()
@@ -235,14 +242,24 @@ func (s *Deliveries) Due(ctx context.Context, w email.World, shard uint8, now ti
 		}
 		if err != nil {
 			broken = append(broken, fmt.Errorf("read due delivery %q: %w", name, err))
-			rest := redis.Z{Score: float64(toMS(now.Add(unreadRest))), Member: name}
-			broken = append(broken, s.rdb.ZAddXX(ctx, keys.deliveryDue(), rest).Err())
+			broken = append(broken, s.putOff.Run(ctx, s.rdb, []string{keys.deliveryDue()}, name, toMS(now.Add(unreadRest))).Err())
 			continue
 		}
 		list = append(list, d)
 	}
 	return list, errors.Join(broken...)
 }
+
+// putOffScript moves a due entry, whatever stands behind it.
+//
+//	KEYS 1 due
+//	ARGV 1 id, 2 score
+//
+// Safe to run twice: the same score again.
+const putOffScript = `
+redis.call('ZADD', KEYS[1], 'XX', ARGV[2], ARGV[1])
+return 1
+`
 
 // lookDeliveryScript moves the due entry of a delivery that is still as it was seen.
 //

@@ -49,13 +49,13 @@ func TestSweep(t *testing.T) {
 		if err != nil || generation != 1 {
 			t.Errorf("Advance of what was seen before = %d, %v; want 1", generation, err)
 		}
-		equal(t, "due after Advance", f.dueAt(t, msg, 1), now.Add(25*time.Second))
+		equal(t, "due after Advance", f.dueAt(t, msg, 1), now.Add(lookSoon))
 
 		// What was seen is no longer so: the change's own time stays.
 		if err := f.Messages.LookAgain(t.Context(), entries[1], now.Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
-		equal(t, "due after a late LookAgain", f.dueAt(t, msg, 1), now.Add(25*time.Second))
+		equal(t, "due after a late LookAgain", f.dueAt(t, msg, 1), now.Add(lookSoon))
 
 		claim := f.begin(t, msg, 0, now)
 		generation, err = f.Messages.Advance(t.Context(), entries[0], now)
@@ -268,10 +268,10 @@ func TestBacklog(t *testing.T) {
 			f.accept(t, draft(f.Messages, "a@b.test", "c@d.test"))
 		}
 		b, err := f.Messages.Backlog(t.Context(), email.Live)
-		if err != nil || b.Envelopes != 10 || !b.Next.Equal(start().Add(lookAfter)) {
+		if err != nil || b.Size != 10 || !b.Next.Equal(start().Add(lookAfter)) {
 			t.Errorf("%+v, %v; want 10 envelopes from %v on", b, err, start().Add(lookAfter))
 		}
-		if b, err := f.Messages.Backlog(t.Context(), email.Test); err != nil || b.Envelopes != 0 {
+		if b, err := f.Messages.Backlog(t.Context(), email.Test); err != nil || b.Size != 0 {
 			t.Errorf("of another world: %+v, %v", b, err)
 		}
 	})

@@ -120,6 +120,8 @@ if ARGV[3] == '' then
   return 1
 end
 if standing == '' and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then return -1 end
+-- As whenFull: what stands can be changed, so that an endpoint is disabled; a new one waits.
+if standing ~= '' then redis.call('PERSIST', KEYS[1]) end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return 1
 `
