@@ -81,4 +81,48 @@ func TestFsck(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("archived", "job", "job", "job", "job", "payload") // and now old waits without one
+
+	// Deliveries to webhooks, and their jobs.
+	deliver := func(m *email.Message, at time.Time) *store.Delivery {
+		t.Helper()
+		part, err := s.Deliveries.Unfollowed(ctx, email.Live, 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, _, err := s.Messages.Events(ctx, m.World, m.ID, 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &store.Delivery{Webhook: email.NewID(email.WebhookPrefix), Event: list[0].ID, Type: list[0].Type, Message: m.ID}
+		if moved, err := s.Deliveries.Follow(ctx, part, part.End, []*store.Delivery{d}, at); !moved || err != nil {
+			t.Fatal(moved, err)
+		}
+		return d
+	}
+	notify := func(n queue.Notification) {
+		t.Helper()
+		if err := q.AddNotification(ctx, n, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := []string{"archived", "job", "job", "job", "job", "payload"}
+	add(queue.Delivery{World: email.Live, Message: accept(time.Now()).ID})
+	deliver(accept(time.Now()), time.Now()) // its job is not looked for yet
+	check(found...)
+	late := deliver(accept(time.Now()), time.Now().Add(-time.Hour))
+	check(append(slices.Clone(found[:1]), append([]string{"job"}, found[1:]...)...)...)
+	notify(queue.Notification{World: email.Live, Delivery: late.ID})
+	check(found...)
+	gone, err := store.DeliveryID(email.NewID(email.EventPrefix), late.Webhook, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	notify(queue.Notification{World: email.Live, Delivery: gone}) // finds nothing to do
+	check(found...)
+	notify(queue.Notification{World: email.Live, Delivery: late.ID, Generation: 3})
+	check(append(slices.Clone(found[:1]), append([]string{"job"}, found[1:]...)...)...)
+	if _, err := tasks.Enqueue(asynq.NewTask("notify", []byte("{")), asynq.Queue(queue.Notify)); err != nil {
+		t.Fatal(err)
+	}
+	check("archived", "job", "job", "job", "job", "job", "payload", "payload")
 }

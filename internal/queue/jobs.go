@@ -10,10 +10,11 @@ import (
 
 // Job is one job as the queue keeps it.
 type Job struct {
-	ID       string
-	State    State
-	Delivery Delivery
-	Err      error // its payload is no delivery of ours
+	ID           string
+	State        State
+	Delivery     Delivery
+	Notification Notification // instead, in the class Notify
+	Err          error        // its payload is no job of ours
 }
 
 // jobsPage is how many jobs are read at a time.
@@ -41,8 +42,13 @@ func (c *Client) Jobs(ctx context.Context, class string, visit func(Job) error) 
 				return fmt.Errorf("list jobs of %s: %w", class, err)
 			}
 			for _, t := range tasks {
-				d, err := decode[Delivery](t.Payload)
-				if err := visit(Job{ID: t.ID, State: state, Delivery: d, Err: err}); err != nil {
+				j := Job{ID: t.ID, State: state}
+				if class == Notify {
+					j.Notification, j.Err = decode[Notification](t.Payload)
+				} else {
+					j.Delivery, j.Err = decode[Delivery](t.Payload)
+				}
+				if err := visit(j); err != nil {
 					return err
 				}
 			}

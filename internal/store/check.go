@@ -25,6 +25,8 @@ const (
 	KindOrphan      = "orphan"      // a part of a message without its record
 	KindIdempotency = "idempotency" // an entry that names no message
 	KindSetAside    = "set-aside"   // put out of the way, since it could not be read
+	KindDelivery    = "delivery"    // a delivery to a webhook and the sets that it stands in
+	KindCursor      = "cursor"      // how far events were followed, and the event stream
 )
 
 // Finding is one disagreement in what is stored.
@@ -48,6 +50,8 @@ type CheckOptions struct {
 	// Waiting, if set, is called for each envelope that waits, with the time of
 	// its due entry, so that the queue can be asked for its job.
 	Waiting func(ctx context.Context, e Entry, due time.Time) error
+	// Pending, if set, is called for each delivery to a webhook that is pending.
+	Pending func(ctx context.Context, d *Delivery, due time.Time) error
 }
 
 // checker is one run of Check on one shard.
@@ -55,6 +59,7 @@ type checker struct {
 	m     *Messages
 	o     CheckOptions
 	world email.World
+	shard uint8
 	keys  shardKeys
 	count *Checked
 }
@@ -65,15 +70,15 @@ func (c *checker) found(kind, where, format string, args ...any) {
 }
 
 // Check compares everything stored about messages and reports each disagreement:
-// records, envelopes, due, purge, indexes, events, idempotency entries. It changes
-// nothing, and may run while mail is sent: each message is read at one moment. It
+// records, envelopes, due, purge, indexes, events, idempotency entries, and the
+// deliveries to webhooks that came of the events. It changes nothing, and may run while mail is sent: each message is read at one moment. It
 // goes through the whole key space.
 func (m *Messages) Check(ctx context.Context, o CheckOptions) (Checked, error) {
 	var count Checked
 	for _, w := range []email.World{email.Live, email.Test} {
 		for shard := range m.options.Shards {
-			c := &checker{m: m, o: o, world: w, keys: keysOf(w, uint8(shard)), count: &count}
-			for _, step := range []func(context.Context) error{c.names, c.due, c.purge, c.aside, c.stream} {
+			c := &checker{m: m, o: o, world: w, shard: uint8(shard), keys: keysOf(w, uint8(shard)), count: &count}
+			for _, step := range []func(context.Context) error{c.names, c.due, c.purge, c.aside, c.stream, c.cursor} {
 				if err := step(ctx); err != nil {
 					return count, fmt.Errorf("check shard %d of %s: %w", shard, w, err)
 				}
@@ -107,6 +112,8 @@ func (c *checker) names(ctx context.Context) error {
 			err = c.index(ctx, key)
 		case "i":
 			err = c.idempotency(ctx, key)
+		case "w":
+			err = c.webhooks(ctx, key, rest)
 		}
 		if err != nil && !errors.Is(err, ErrBroken) {
 			return err
@@ -188,6 +195,9 @@ func (c *checker) idempotency(ctx context.Context, key string) error {
 		return err
 	}
 	_, id, ok := strings.Cut(value, " ")
+	if strings.HasPrefix(id, "?") || strings.HasPrefix(id, "=") {
+		return nil // of a request that is no send
+	}
 	if !ok || !isShort(id) {
 		c.found(KindIdempotency, key, "it cannot be read")
 		return nil
@@ -297,7 +307,8 @@ func (c *checker) stream(ctx context.Context) error {
 
 func (c *checker) entries(ctx context.Context, entries []redis.XMessage) error {
 	exist, length := make([]*redis.IntCmd, len(entries)), make([]*redis.IntCmd, len(entries))
-	_, err := c.m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	// At one moment: a message may be forgotten meanwhile.
+	_, err := c.m.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		for i, e := range entries {
 			id, _ := e.Values["m"].(string)
 			exist[i], length[i] = p.Exists(ctx, c.keys.record(id)), p.LLen(ctx, c.keys.events(id))

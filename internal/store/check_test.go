@@ -102,6 +102,7 @@ func TestCheckFindsEachDisagreement(t *testing.T) {
 			{"content of nobody", func(string, string) { rdb.Set(ctx, k.body(ghost), "x", 0) }, []string{KindOrphan}},
 			{"a stub for ever", func(string, string) { rdb.Set(ctx, k.stub(ghost), "{}", 0) }, []string{KindPurge}},
 			{"key of nobody", func(string, string) { rdb.Set(ctx, k.idempotency("x"), "f "+ghost, 0) }, []string{KindIdempotency}},
+			{"key of an answer", func(string, string) { rdb.Set(ctx, k.idempotency("x"), "f =answer", 0) }, nil},
 			{"key of nonsense", func(string, string) { rdb.Set(ctx, k.idempotency("x"), "x", 0) }, []string{KindIdempotency}},
 			{"set aside", func(string, string) { rdb.ZAdd(ctx, k.broken(), redis.Z{Member: "due:x"}) }, []string{KindSetAside}},
 			{"done, but open", func(w, _ string) {
@@ -116,6 +117,62 @@ func TestCheckFindsEachDisagreement(t *testing.T) {
 			}
 			waiting, finished := f.live(t)
 			c.spoil(short(waiting.ID), short(finished.ID))
+			if got := f.kinds(t); !slices.Equal(got, c.want) {
+				t.Errorf("%s: findings %q, want %q", c.name, got, c.want)
+			}
+		}
+	})
+}
+
+func TestCheckDeliveries(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		ctx, rdb, k := t.Context(), f.rdb, keysOf(email.Live, 0)
+		hook := &Webhook{ID: email.NewID(email.WebhookPrefix)}
+		ghost := short(email.NewMessageID(0))
+		set := func(key, member string) { rdb.ZAdd(ctx, key, redis.Z{Score: 1, Member: member}) }
+		for _, c := range []struct {
+			name  string
+			spoil func(open, done string)
+			want  []string
+		}{
+			{"nothing", func(string, string) {}, nil},
+			{"record lost", func(o, _ string) { rdb.Del(ctx, k.delivery(o)) }, []string{KindDelivery}},
+			{"record broken", func(o, _ string) { rdb.HSet(ctx, k.delivery(o), "d", "{") }, []string{KindRecord}},
+			{"record without its head", func(_, d string) { rdb.HDel(ctx, k.delivery(d), "d") }, []string{KindRecord}},
+			{"of another kind", func(o, _ string) { rdb.Del(ctx, k.delivery(o)); rdb.Set(ctx, k.delivery(o), "x", 0) }, []string{KindRecord}},
+			{"not due", func(o, _ string) { rdb.ZRem(ctx, k.deliveryDue(), o) }, []string{KindDelivery}},
+			{"not of its endpoint", func(o, _ string) { rdb.ZRem(ctx, k.pending(hook.ID), o) }, []string{KindDelivery}},
+			{"forgotten too early", func(o, _ string) { set(k.deliveryPurge(), o) }, []string{KindDelivery}},
+			{"finished, but due", func(_, d string) { set(k.deliveryDue(), d) }, []string{KindDelivery}},
+			{"finished, but pending", func(_, d string) { set(k.pending(hook.ID), d) }, []string{KindDelivery}},
+			{"never forgotten", func(_, d string) { rdb.ZRem(ctx, k.deliveryPurge(), d) }, []string{KindDelivery}},
+			{"not among the finished", func(_, d string) { rdb.ZRem(ctx, k.finished(hook.ID), d) }, []string{KindDelivery}},
+			{"an attempt lost", func(_, d string) { rdb.HDel(ctx, k.delivery(d), "a1") }, []string{KindDelivery}},
+			{"an attempt too many", func(o, _ string) { rdb.HSet(ctx, k.delivery(o), "a1", "x") }, []string{KindDelivery}},
+			{"under another name", func(o, _ string) {
+				raw := rdb.HGet(ctx, k.delivery(o), "d").Val()
+				rdb.HSet(ctx, k.delivery(ghost), "d", raw)
+				set(k.deliveryDue(), ghost)
+				set(k.pending(hook.ID), ghost)
+			}, []string{KindDelivery}},
+			{"a ghost is due", func(string, string) { set(k.deliveryDue(), ghost) }, []string{KindDelivery}},
+			{"a ghost is finished", func(string, string) { set(k.finished("wh_x"), ghost) }, []string{KindDelivery}},
+			{"cursor of nonsense", func(string, string) { rdb.Set(ctx, k.cursor(), "x", 0) }, []string{KindCursor}},
+			{"cursor of another kind", func(string, string) { rdb.Del(ctx, k.cursor()); rdb.HSet(ctx, k.cursor(), "x", 0) }, []string{KindCursor}},
+			{"cursor ahead", func(string, string) { rdb.Set(ctx, k.cursor(), "99999999999999-0", 0) }, []string{KindCursor}},
+			{"cursor behind", func(string, string) {
+				rdb.Del(ctx, k.cursor(), k.stream())
+				rdb.XAdd(ctx, &redis.XAddArgs{Stream: k.stream(), ID: "1000-1", Values: []string{"m", ghost, "p", "0"}})
+			}, []string{KindCursor}},
+		} {
+			if err := rdb.FlushAll(ctx).Err(); err != nil {
+				t.Fatal(err)
+			}
+			open, done := f.delivery(t, hook), f.delivery(t, hook)
+			if _, err := f.Deliveries.Succeed(ctx, done, &Post{At: start(), Status: 200}, start()); err != nil {
+				t.Fatal(err)
+			}
+			c.spoil(bare(open.ID), bare(done.ID))
 			if got := f.kinds(t); !slices.Equal(got, c.want) {
 				t.Errorf("%s: findings %q, want %q", c.name, got, c.want)
 			}
