@@ -107,10 +107,11 @@ func (f *fleet) stillOpen(ids []string) (open []string, err error) {
 // disturbed is how late a mail must be for what happened to be the reason.
 const disturbed = 2 * time.Second
 
-// repairs are the times from the first blow after a 202 to the mail's arrival, of
-// the mails that were held up and had no unknown outcome, sorted. They are bounds
-// from above: the blow that hit a mail may have been a later one.
-func (f *fleet) repairs(promises []ledger.Promise, arrivals []ledger.Arrival) (list []time.Duration, unknown int, err error) {
+// heldUp are the times from the first blow after a 202 to the mail's arrival, of
+// the mails that were late for whatever reason and had no unknown outcome, sorted.
+// They are bounds from above: the blow that hit a mail may have been a later one,
+// and may have hit it again.
+func (f *fleet) heldUp(promises []ledger.Promise, arrivals []ledger.Arrival) (list []time.Duration, unknown int, err error) {
 	first := make(map[string]time.Time)
 	for _, a := range arrivals {
 		if at, ok := first[a.Recipient]; !ok || a.At.Before(at) {
@@ -143,6 +144,15 @@ func (f *fleet) repairs(promises []ledger.Promise, arrivals []ledger.Arrival) (l
 	return list, unknown, nil
 }
 
+// spread says how times are distributed; they are sorted.
+func spread(list []time.Duration) string {
+	if len(list) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("p50 %.1f s, p95 %.1f s, longest %.1f s",
+		list[len(list)/2].Seconds(), list[len(list)*95/100].Seconds(), list[len(list)-1].Seconds())
+}
+
 func (f *fleet) print(r *ledger.Report, open int, promises []ledger.Promise, arrivals []ledger.Arrival) {
 	fmt.Printf("\n%d kills (%d of workers, %d of APIs, %d of Redis), %d rolling restarts; %d processes did not end in time\n",
 		f.kills, f.o.workers, f.o.apis, f.o.redis, f.rolled, f.late)
@@ -154,15 +164,11 @@ func (f *fleet) print(r *ledger.Report, open int, promises []ledger.Promise, arr
 	fmt.Printf("unexplained           %7d\n", len(r.Unexplained))
 	fmt.Printf("strange               %7d\n", len(r.Strange))
 	fmt.Printf("not final at the end  %7d\n", open)
-	list, unknown, err := f.repairs(promises, arrivals)
-	switch {
-	case err != nil:
-		fmt.Printf("time to repair        unknown: %v\n", err)
-	case len(list) == 0:
-		fmt.Println("time to repair        nothing was held up")
-	default:
-		fmt.Printf("time to repair        p50 %.1f s, p95 %.1f s, longest %.1f s   (%d mails held up without a mark; %d more after an unknown outcome)\n",
-			list[len(list)/2].Seconds(), list[len(list)*95/100].Seconds(), list[len(list)-1].Seconds(), len(list), unknown)
+	list, unknown, err := f.heldUp(promises, arrivals)
+	if err != nil {
+		fmt.Printf("held up               unknown: %v\n", err)
+	} else {
+		fmt.Printf("held up               %7d   at most %s, from the first blow; %d more after an unknown outcome\n", len(list), spread(list), unknown)
 	}
 	for _, p := range r.Lost[:min(len(r.Lost), 10)] {
 		fmt.Printf("LOST %s to %s, answered %s\n", p.ID, p.Recipient, p.Answered.Format(time.StampMilli))

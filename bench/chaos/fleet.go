@@ -19,14 +19,16 @@ type fleet struct {
 	setup    *rig.Setup
 	services []*rig.Service // the APIs first
 
-	blows  []time.Time // when something was killed or told to end
+	blows  []time.Time          // when something was killed or told to end
+	ends   map[string]time.Time // when processes of the service ended, by their logs
+	cuts   []time.Time          // when Redis was killed
 	kills  int
 	rolled int
 	late   int // processes that did not end in time after SIGTERM
 }
 
 func newFleet(r *rig.Rig, o *options) *fleet {
-	return &fleet{rig: r, o: o, random: rand.New(rand.NewPCG(o.seed, 0))}
+	return &fleet{rig: r, o: o, ends: make(map[string]time.Time), random: rand.New(rand.NewPCG(o.seed, 0))}
 }
 
 // blow is one thing that happens.
@@ -85,6 +87,7 @@ func (f *fleet) strike(ctx context.Context, b blow) error {
 	switch b {
 	case killRedis:
 		f.kills++
+		f.cuts = append(f.cuts, time.Now())
 		f.redis.Kill()
 		if err := f.rest(ctx, away); err != nil {
 			return err
@@ -102,6 +105,7 @@ func (f *fleet) strike(ctx context.Context, b blow) error {
 
 func (f *fleet) kill(ctx context.Context, s *rig.Service, away time.Duration) error {
 	f.kills++
+	f.ends[s.Log] = time.Now()
 	s.Kill()
 	if err := f.rest(ctx, away); err != nil {
 		return err
@@ -126,6 +130,7 @@ func (f *fleet) rollAll() error {
 		if !s.Terminate(drainLimit) {
 			f.late++
 		}
+		f.ends[s.Log] = time.Now()
 		if err := f.raise(s); err != nil {
 			return err
 		}

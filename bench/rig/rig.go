@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -69,13 +70,21 @@ func (r *Rig) EndAll() {
 	r.ends = nil
 }
 
+// The ports that the rig uses lie below those that the kernel gives to outgoing
+// connections: a process that is ended and started again finds its own free.
+const firstPort, ports = 16_000, 16_000
+
 // FreePort is a port on loopback that nobody listens on now.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	var err error
+	for range 100 {
+		port := firstPort + rand.IntN(ports)
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
 	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
+	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 func freeAddr() (string, error) {
@@ -84,7 +93,7 @@ func freeAddr() (string, error) {
 }
 
 // startLimit is how long a process may take to answer.
-const startLimit = 20 * time.Second
+const startLimit = time.Minute
 
 // await calls ready until it is content, the process has ended, or time is up.
 func await(p *Proc, ready func() error) error {
