@@ -66,12 +66,12 @@ func (w *Worker) deliver(ctx context.Context, job queue.Delivery) (err error) {
 	case err != nil:
 		return d.unplanned(ctx, err)
 	case !later.IsZero():
-		return d.release(ctx, later)
+		return d.release(ctx, store.Wait{Until: later, Hold: email.HoldDNS, Detail: "waits for its turn to ask about " + d.env.Domain})
 	}
 	slot, later := w.o.Shaper.Wait(ctx, plan.Provider, d.m.Class, w.o.Patience)
 	if slot == nil {
 		w.o.Metrics.putOff.Inc()
-		return d.release(ctx, later) // not now is no failure, and no attempt
+		return d.release(ctx, w.hold(plan.Provider, later)) // not now is no failure, and no attempt
 	}
 	defer slot.Release(shape.Neutral)
 	return d.attempt(ctx, plan, slot)
@@ -131,7 +131,7 @@ func (d *delivery) attempt(ctx context.Context, plan smtpclient.Plan, slot *shap
 		d.w.o.Log.Info("attempt stopped: another holds the envelope", "message", d.m.ID, "envelope", d.job.Envelope)
 		return nil
 	case interrupted:
-		return d.release(ctx, d.w.o.Now())
+		return d.release(ctx, store.Wait{Until: d.w.o.Now(), Hold: email.HoldQueue})
 	case v.unmarked && len(v.outcomes) == 0:
 		d.w.o.Log.Warn("nothing sent: the store was away at the mark", "message", d.m.ID, "envelope", d.job.Envelope)
 		// Not a release: the mark may stand, and only its answer be lost.
@@ -178,13 +178,21 @@ func (d *delivery) conclude(ctx context.Context, a *email.Attempt, nextAt time.T
 
 // release gives the envelope back without an attempt, to be looked at again at a
 // time that is never past its end of life.
-func (d *delivery) release(ctx context.Context, at time.Time) error {
-	if end := d.expires(); at.After(end) {
-		at = end
+func (d *delivery) release(ctx context.Context, wait store.Wait) error {
+	if end := d.expires(); wait.Until.After(end) {
+		wait.Until = end
 	}
 	return d.giveBack(ctx, func(ctx context.Context) (*store.Concluded, error) {
-		return d.w.o.Store.Messages.Release(ctx, d.claim, at, d.w.o.Now())
+		return d.w.o.Store.Messages.Release(ctx, d.claim, wait, d.w.o.Now())
 	})
+}
+
+// hold says why a provider gives no slot until later.
+func (w *Worker) hold(provider string, later time.Time) store.Wait {
+	if w.o.Shaper.Resting(provider) {
+		return store.Wait{Until: later, Hold: email.HoldBreaker, Detail: provider + " is left alone for a while after it pushed back or could not be reached"}
+	}
+	return store.Wait{Until: later, Hold: email.HoldProvider, Detail: "all connections to " + provider + " are in use"}
 }
 
 // log writes the attempt's one line: ids, provider and counts, no addresses.

@@ -374,6 +374,9 @@ func TestNoSlotIsNoAttempt(t *testing.T) {
 		}
 		m := r.deliver(r.accept(draft("a@b.test")))
 		s := m.Recipients[0].State
+		if w := m.WaitingFor(0, m.CreatedAt); w == nil || w.Reason != email.HoldProvider || !strings.Contains(w.Detail, "provider.test") || w.Until.IsZero() {
+			t.Errorf("it waits for %+v", w)
+		}
 		if s.Attempts != 0 || s.Seq != 1 || s.Status != email.Queued || m.Envelopes[0].State.Phase != email.Waiting || m.Envelopes[0].State.Generation != 1 {
 			t.Errorf("%+v, %+v", s, m.Envelopes[0].State)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"postrider/internal/events"
 	"postrider/internal/queue"
 	"postrider/internal/store"
+	"postrider/smtpclient/mx"
 )
 
 const (
@@ -140,9 +140,6 @@ func (w *Worker) followSome(ctx context.Context, s shardID) (more bool, err erro
 	}
 	w.complain("webhook cannot be read", broken)
 	entries := part.Entries
-	if len(hooks) == 0 { // nobody asked
-		entries = slices.DeleteFunc(slices.Clone(entries), func(e store.StreamEntry) bool { return !e.Suppresses })
-	}
 	happened, broken, err := w.o.Store.Deliveries.Happened(ctx, part.World, entries)
 	if err != nil {
 		return false, err
@@ -152,6 +149,7 @@ func (w *Worker) followSome(ctx context.Context, s shardID) (more bool, err erro
 	if err := w.suppress(ctx, s.world, entries, happened); err != nil {
 		return false, err
 	}
+	part.Tally = tally(entries, happened)
 	list := wanted(entries, happened, hooks)
 	moved, err := w.o.Store.Deliveries.Follow(ctx, part, part.To, list, w.o.Now())
 	if err != nil || !moved {
@@ -182,6 +180,25 @@ func wanted(entries []store.StreamEntry, happened map[string]*store.Happened, ho
 		}
 	}
 	return list
+}
+
+// tally counts the events of messages.
+func tally(entries []store.StreamEntry, happened map[string]*store.Happened) *store.Tally {
+	t := store.NewTally()
+	for _, entry := range entries {
+		if e, ok := happened[entry.Message].Event(entry.Index); ok {
+			t.Count(happened[entry.Message].Message, e, providerOf(e))
+		}
+	}
+	return t
+}
+
+// providerOf is who answered, as far as an event tells.
+func providerOf(e email.Event) string {
+	if e.Reply == nil || e.Reply.MXHost == "" {
+		return ""
+	}
+	return mx.Provider(e.Reply.MXHost)
 }
 
 func (w *Worker) complain(what string, broken []error) {

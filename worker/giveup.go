@@ -7,6 +7,8 @@ import (
 
 	"postrider/internal/bounce"
 	"postrider/internal/email"
+	"postrider/internal/sign"
+	"postrider/internal/store"
 	"postrider/smtpclient"
 	"postrider/smtpclient/mx"
 )
@@ -56,7 +58,7 @@ func (d *delivery) deferrals() int {
 // unfit: the mail could not be made. A fault of the mail ends it; one of ours, say
 // a store that is away, is waited for.
 func (d *delivery) unfit(ctx context.Context, err error) error {
-	if !errors.Is(err, errUnfit) {
+	if !errors.Is(err, sign.ErrUnfit) {
 		return d.wait(ctx, "compose", err)
 	}
 	return d.settle(ctx, email.Outcome{
@@ -67,12 +69,13 @@ func (d *delivery) unfit(ctx context.Context, err error) error {
 // wait gives the envelope back for a fault of ours, which is no attempt: at once
 // if we are being stopped, else after the schedule's first delay.
 func (d *delivery) wait(ctx context.Context, what string, err error) error {
-	at := d.w.o.Now()
+	wait := store.Wait{Until: d.w.o.Now(), Hold: email.HoldQueue}
 	if ctx.Err() == nil {
 		d.w.o.Log.Warn("delivery waits", "message", d.m.ID, "envelope", d.job.Envelope, "for", what, "error", printable(err.Error(), maxDetail))
-		at = at.Add(d.w.o.Schedule.delay(retry{failures: 1, life: d.m.ExpiresAt.Sub(d.m.Due()), sandbox: d.env.Sandbox, seed: d.m.ID}))
+		wait.Hold, wait.Detail = email.HoldFault, "a fault of this service: "+what
+		wait.Until = wait.Until.Add(d.w.o.Schedule.delay(retry{failures: 1, life: d.m.ExpiresAt.Sub(d.m.Due()), sandbox: d.env.Sandbox, seed: d.m.ID}))
 	}
-	return d.release(ctx, at)
+	return d.release(ctx, wait)
 }
 
 // settle concludes all open recipients alike, without an attempt.

@@ -111,7 +111,7 @@ func (s *sweeper) giveBack(ctx context.Context, e store.Entry, a *email.Attempt,
 	case a != nil:
 		done, err = messages.Conclude(ctx, repairOf(e), a, nextAt, now)
 	default:
-		done, err = messages.Release(ctx, repairOf(e), nextAt, now)
+		done, err = messages.Release(ctx, repairOf(e), store.Wait{Until: nextAt}, now)
 	}
 	if err == nil && done.Held {
 		s.w.o.Log.Error("quarantined: its attempts killed their workers", "message", e.Message, "envelope", e.Envelope)

@@ -25,10 +25,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"postrider/internal/dkim"
 	"postrider/internal/email"
 	"postrider/internal/queue"
 	"postrider/internal/shape"
+	"postrider/internal/sign"
 	"postrider/internal/store"
 	"postrider/internal/webhook"
 	"postrider/smtpclient"
@@ -39,11 +39,6 @@ import (
 // the envelope waits for it to pass.
 type Router interface {
 	Plan(ctx context.Context, m *email.Message, envelope int) (smtpclient.Plan, error)
-}
-
-// Signer gives the keys to sign with; *domains.Domains does.
-type Signer interface {
-	Keys(ctx context.Context, domain string, selectors []string) ([]dkim.Key, error)
 }
 
 // Sender makes one attempt; *smtpclient.Transport does.
@@ -58,7 +53,7 @@ type Options struct {
 	Store  *store.Store
 	Queue  *queue.Client
 	Router Router
-	Signer Signer
+	Signer sign.Signer
 	Sender Sender
 	Shaper *shape.Shaper
 	// Planning gives the slots for the DNS work, by recipient domain, apart from

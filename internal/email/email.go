@@ -154,6 +154,8 @@ type EnvelopeState struct {
 	Worker     string
 	BegunAt    time.Time
 	NextAt     time.Time // when the next attempt is due, in phase waiting
+	Hold       Hold      // why it was put off without an attempt, in phase waiting
+	HoldDetail string    // of the hold, for people
 	Marked     []int     // recipients whose bytes may have been accepted, once marked
 	// Selectors are the DKIM selectors that the first marked attempt signed with
 	// (domain/selector); Signed tells an empty list from one not yet chosen.

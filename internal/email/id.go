@@ -91,4 +91,14 @@ func IDTime(id uuid.UUID) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
+// IDBound is below every id that was made at a time or later, and above all that
+// were made before, to the millisecond: the 26 characters without a prefix. It is no
+// id itself.
+func IDBound(at time.Time) string {
+	var id uuid.UUID
+	ms := uint64(max(at.UnixMilli(), 0))
+	binary.BigEndian.PutUint64(id[:8], ms<<16)
+	return FormatID("", id)[1:]
+}
+
 func newUUID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

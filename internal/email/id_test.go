@@ -89,3 +89,18 @@ func FuzzParseID(f *testing.F) {
 		}
 	})
 }
+
+func TestIDBound(t *testing.T) {
+	id := NewID(EventPrefix)
+	parsed, err := ParseID(EventPrefix, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, bare := IDTime(parsed), id[len(EventPrefix)+1:]
+	if IDBound(at) > bare || IDBound(at.Add(time.Millisecond)) <= bare || IDBound(at.Add(-time.Hour)) > bare {
+		t.Errorf("%s is not between the bounds %s and %s", bare, IDBound(at), IDBound(at.Add(time.Millisecond)))
+	}
+	if IDBound(time.Time{}) > IDBound(time.UnixMilli(0)) {
+		t.Error("the zero time is after 1970")
+	}
+}

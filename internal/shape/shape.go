@@ -168,6 +168,15 @@ func (s *Shaper) Wait(ctx context.Context, provider, class string, max time.Dura
 	return nil, s.later(p, rank, s.o.Now())
 }
 
+// Resting reports whether a provider is left alone now, rather than busy: it pushed
+// back, or could not be reached.
+func (s *Shaper) Resting(provider string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.providers[provider]
+	return p != nil && (p.broken || s.o.Now().Before(p.pausedUntil))
+}
+
 // Release gives the slot back and says how it went. A second call does nothing.
 func (sl *Slot) Release(f Feedback) {
 	s := sl.s

@@ -103,6 +103,7 @@ if redis.call('EXISTS', KEYS[7]) == 1 then
 end
 
 e.p, e.n, e.f, e.w, e.o, e.b = 'flight', nil, (e.f or 0) + 1, ARGV[8], ARGV[9], tonumber(now)
+e.h, e.t = nil, nil
 for i, r in ipairs(s.r) do
   if (r.e or 0) == envelope and r.s == 'scheduled' then become(i, 'queued', nil, '') end
 end

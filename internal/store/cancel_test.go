@@ -122,7 +122,7 @@ func TestCancelReleased(t *testing.T) {
 		if _, err := f.Messages.Cancel(t.Context(), email.Live, msg.ID, start()); err != nil {
 			t.Fatal(err)
 		}
-		done, err := f.Messages.Release(t.Context(), claim, start().Add(time.Minute), start())
+		done, err := f.Messages.Release(t.Context(), claim, Wait{Until: start().Add(time.Minute)}, start())
 		if err != nil || !done.Done {
 			t.Errorf("Release = %+v, %v; want done", done, err)
 		}

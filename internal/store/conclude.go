@@ -23,7 +23,7 @@ type Concluded struct {
 // concludeScript writes what an attempt came to. Prelude, giveBack, and
 //
 //	KEYS 7 attempts
-//	ARGV 14 start of the attempt (0: it is not counted), 15 the attempt, 16... per
+//	ARGV 16 start of the attempt (0: it is not counted), 17 the attempt, 18... per
 //	     outcome: recipient, status, 1 if unknown, reason, event tail, reply
 //
 // A holder who is late, since a repair ended its attempt, still says what was
@@ -35,7 +35,7 @@ type Concluded struct {
 // canceled unless it was delivered or bounced.
 const concludeScript = `
 local known = false
-for k = 16, #ARGV, 6 do
+for k = 18, #ARGV, 6 do
   local r = s.r[tonumber(ARGV[k]) + 1]
   if not r or (r.e or 0) ~= envelope then return redis.error_reply('ERR an outcome outside the envelope') end
   if r.s == 'scheduled' then return redis.error_reply('ERR an outcome before its time') end
@@ -43,15 +43,15 @@ for k = 16, #ARGV, 6 do
 end
 if repaired and not known then return {'lost'} end
 
-local started = tonumber(ARGV[14])
+local started = tonumber(ARGV[16])
 local counted = repaired and e.y -- the repair counted this same attempt
 if started > 0 then
   if not counted then e.a = (e.a or 0) + 1 end
   if repair then repairStart = started end
-  redis.call('RPUSH', KEYS[7], string.format('%d ', e.a) .. ARGV[15])
+  redis.call('RPUSH', KEYS[7], string.format('%d ', e.a) .. ARGV[17])
 end
 
-for k = 16, #ARGV, 6 do
+for k = 18, #ARGV, 6 do
   local i = tonumber(ARGV[k]) + 1
   local r, status, reason, tail = s.r[i], ARGV[k + 1], ARGV[k + 3], ARGV[k + 4]
   local settled = status == 'delivered' or status == 'bounced'
@@ -123,7 +123,7 @@ func (m *Messages) conclude(ctx context.Context, c Claim, a *email.Attempt, next
 	if err != nil {
 		return nil, fmt.Errorf("conclude %s envelope %d: %w", c.Message, c.Envelope, err)
 	}
-	args := append(m.giveBackArgs(keys, id, c, nextAt, now, how), toMS(a.StartedAt), blob)
+	args := append(m.giveBackArgs(keys, id, c, wait(a, nextAt), now, how), toMS(a.StartedAt), blob)
 	for _, o := range a.Outcomes {
 		more, err := outcomeArgs(o)
 		if err != nil {
@@ -139,26 +139,49 @@ func (m *Messages) conclude(ctx context.Context, c Claim, a *email.Attempt, next
 	return done, nil
 }
 
+// Wait is until when an envelope is put off, and why.
+type Wait struct {
+	Until  time.Time
+	Hold   email.Hold // empty: as its recipients' states tell
+	Detail string     // for people, without addresses
+}
+
+// wait is what follows from an attempt. One that got no slot and defers had nowhere
+// to go to.
+func wait(a *email.Attempt, nextAt time.Time) Wait {
+	w := Wait{Until: nextAt}
+	if !a.StartedAt.IsZero() {
+		return w
+	}
+	for _, o := range a.Outcomes {
+		if o.Status == email.Deferred {
+			w.Hold, w.Detail = email.HoldDNS, o.Detail
+		}
+	}
+	return w
+}
+
 // Release gives an envelope back without an attempt (no slot at its provider,
 // shutdown, a dead worker's unmarked attempt): no event, no attempt; canceled
 // recipients become canceled. Errors as Conclude, ErrLostFence also past the mark.
-func (m *Messages) Release(ctx context.Context, c Claim, nextAt, now time.Time) (*Concluded, error) {
-	return m.release(ctx, c, nextAt, now, ended{deaths: sameDeaths})
+func (m *Messages) Release(ctx context.Context, c Claim, w Wait, now time.Time) (*Concluded, error) {
+	return m.release(ctx, c, w, now, ended{deaths: sameDeaths})
 }
 
-func (m *Messages) release(ctx context.Context, c Claim, nextAt, now time.Time, how ended) (*Concluded, error) {
+func (m *Messages) release(ctx context.Context, c Claim, w Wait, now time.Time, how ended) (*Concluded, error) {
 	keys, id, err := m.locate(c.World, c.Message)
 	if err != nil {
 		return nil, ErrLostFence
 	}
-	done, err := m.giveBack(ctx, m.scripts.release, m.changeKeys(keys, id), m.giveBackArgs(keys, id, c, nextAt, now, how))
+	done, err := m.giveBack(ctx, m.scripts.release, m.changeKeys(keys, id), m.giveBackArgs(keys, id, c, w, now, how))
 	if err != nil {
 		return nil, fmt.Errorf("release %s envelope %d: %w", c.Message, c.Envelope, err)
 	}
 	return done, nil
 }
 
-func (m *Messages) giveBackArgs(k shardKeys, id string, c Claim, nextAt, now time.Time, how ended) []any {
+func (m *Messages) giveBackArgs(k shardKeys, id string, c Claim, w Wait, now time.Time, how ended) []any {
+	nextAt := w.Until
 	if nextAt.Before(now) {
 		nextAt = now
 	}
@@ -167,7 +190,7 @@ func (m *Messages) giveBackArgs(k shardKeys, id string, c Claim, nextAt, now tim
 		repair, look = 1, lookSoon
 	}
 	return append(m.changeArgs(k, id, now), c.Envelope, c.Fence, toMS(nextAt), dueAfter(nextAt, now, look),
-		repair, how.deaths, maxDeaths, how.tail())
+		repair, how.deaths, maxDeaths, how.tail(), string(w.Hold), w.Detail)
 }
 
 func (m *Messages) giveBack(ctx context.Context, script *redis.Script, names []string, args []any) (*Concluded, error) {

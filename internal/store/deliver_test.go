@@ -215,7 +215,7 @@ func TestLostFenceChangesNothing(t *testing.T) {
 	each(t, Options{}, func(t *testing.T, f *fixture) {
 		msg := f.accept(t, draft(f.Messages, "ada@example.org"))
 		old := f.begin(t, msg, 0, start())
-		if _, err := f.Messages.Release(t.Context(), old, start(), start()); err != nil {
+		if _, err := f.Messages.Release(t.Context(), old, Wait{Until: start()}, start()); err != nil {
 			t.Fatal(err)
 		}
 		held := f.begin(t, msg, 0, start())
@@ -224,7 +224,7 @@ func TestLostFenceChangesNothing(t *testing.T) {
 		if _, err := f.Messages.Conclude(t.Context(), old, attempt, start(), start()); !errors.Is(err, ErrLostFence) {
 			t.Errorf("Conclude = %v, want ErrLostFence", err)
 		}
-		if _, err := f.Messages.Release(t.Context(), old, start(), start()); !errors.Is(err, ErrLostFence) {
+		if _, err := f.Messages.Release(t.Context(), old, Wait{Until: start()}, start()); !errors.Is(err, ErrLostFence) {
 			t.Errorf("Release = %v, want ErrLostFence", err)
 		}
 		var refused *Refused
@@ -267,7 +267,7 @@ func TestMark(t *testing.T) {
 			t.Errorf("marked envelope %+v", s)
 		}
 		equal(t, "marked", s.Marked, []int{1})
-		if _, err := f.Messages.Release(t.Context(), claim, start(), start()); !errors.Is(err, ErrLostFence) {
+		if _, err := f.Messages.Release(t.Context(), claim, Wait{Until: start()}, start()); !errors.Is(err, ErrLostFence) {
 			t.Errorf("Release past the mark = %v, want ErrLostFence", err)
 		}
 		f.conclude(t, claim, start(), email.Outcome{Recipient: 0, Status: email.Deferred}, email.Outcome{Recipient: 1, Status: email.Deferred, Unknown: true})
@@ -350,7 +350,7 @@ func TestConcludeAndReleaseDueScores(t *testing.T) {
 
 				claim = f.begin(t, msg, 0, start().Add(c.wantNextAt))
 				now := start().Add(c.wantNextAt)
-				done, err = f.Messages.Release(t.Context(), claim, now.Add(c.next), now)
+				done, err = f.Messages.Release(t.Context(), claim, Wait{Until: now.Add(c.next)}, now)
 				if err != nil {
 					t.Fatal(err)
 				}

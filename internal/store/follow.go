@@ -43,6 +43,7 @@ type Stretch struct {
 	Entries []StreamEntry
 	To      Position // the last entry of this part; From if there is none
 	End     Position // the last entry of the stream
+	Tally   *Tally   // what its events add to the statistics; nil: nothing
 }
 
 // Unfollowed reads at most limit entries behind the cursor. What is no entry of ours
@@ -195,37 +196,55 @@ func addHappened(out map[string]*Happened, w email.World, e StreamEntry, fields 
 	return nil
 }
 
-// followScript keeps the deliveries that follow from some entries and moves the
-// cursor behind these.
+// followScript keeps the deliveries that follow from some entries, counts these, and
+// moves the cursor behind them.
 //
-//	KEYS 1 cursor, 2 due, then per delivery: record, its endpoint's pending set
-//	ARGV 1 cursor as read, 2 new cursor, 3 due score, then per delivery: id, record
+//	KEYS 1 cursor, 2 due, then per delivery: record, its endpoint's pending set; then
+//	     the buckets of statistics
+//	ARGV 1 cursor as read, 2 new cursor, 3 due score, 4 number of deliveries, then of
+//	     each: id, record; then of each bucket: its life in ms, how many counters it
+//	     may have, how many are told of, then of each: field, field if there is no
+//	     room, how many to add
 //
 // Returns 1, or 0 if the cursor is not where it was read. Safe to run twice: the
-// second run finds the cursor moved, and no delivery is made again.
+// second run finds the cursor moved; no delivery is made and nothing counted again.
 const followScript = `
 local standing = redis.call('GET', KEYS[1]) or ''
 if standing == ARGV[2] then return 1 end
 if standing ~= ARGV[1] then return 0 end
-for i = 4, #ARGV, 2 do
-  local record, id = KEYS[i - 1], ARGV[i]
-  if redis.call('EXISTS', record) == 0 then
-    redis.call('HSET', record, 'd', ARGV[i + 1])
-    redis.call('ZADD', KEYS[2], ARGV[3], id)
-    redis.call('ZADD', KEYS[i], 0, id)
+local k, a = 3, 5
+for _ = 1, tonumber(ARGV[4]) do
+  if redis.call('EXISTS', KEYS[k]) == 0 then
+    redis.call('HSET', KEYS[k], 'd', ARGV[a + 1])
+    redis.call('ZADD', KEYS[2], ARGV[3], ARGV[a])
+    redis.call('ZADD', KEYS[k + 1], 0, ARGV[a])
   end
+  k, a = k + 2, a + 2
+end
+while k <= #KEYS do
+  local life, most, n = ARGV[a], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
+  local size = redis.call('HLEN', KEYS[k])
+  a = a + 3
+  for _ = 1, n do
+    local field = ARGV[a]
+    if size >= most and redis.call('HEXISTS', KEYS[k], field) == 0 then field = ARGV[a + 1] end
+    if redis.call('HINCRBY', KEYS[k], field, ARGV[a + 2]) == tonumber(ARGV[a + 2]) then size = size + 1 end
+    a = a + 3
+  end
+  redis.call('PEXPIRE', KEYS[k], life)
+  k = k + 1
 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
 `
 
-// Follow keeps deliveries and moves the cursor to a position, in one script. Of each
+// Follow keeps deliveries, counts the Tally and moves the cursor, in one script. Of each
 // delivery it needs Webhook, Event, Type, and Message and Position, or Entry, and fills
 // in the rest. false if the cursor was moved by another meanwhile: nothing is kept then.
 func (s *Deliveries) Follow(ctx context.Context, c *Stretch, to Position, list []*Delivery, now time.Time) (bool, error) {
 	keys := keysOf(c.World, c.Shard)
 	names := []string{keys.cursor(), keys.deliveryDue()}
-	args := []any{string(c.From), string(to), dueScore(now, now)}
+	args := []any{string(c.From), string(to), dueScore(now, now), len(list)}
 	for _, d := range list {
 		id, err := DeliveryID(d.Event, d.Webhook, c.Shard)
 		if err != nil {
@@ -238,6 +257,8 @@ func (s *Deliveries) Follow(ctx context.Context, c *Stretch, to Position, list [
 		names = append(names, keys.delivery(bare(id)), keys.pending(d.Webhook))
 		args = append(args, bare(id), d.raw)
 	}
+	buckets, counters := c.Tally.arguments(keys)
+	names, args = append(names, buckets...), append(args, counters...)
 	moved, err := s.follow.Run(ctx, s.rdb, names, args...).Int()
 	if err != nil {
 		return false, fmt.Errorf("follow the events of shard %d: %w", c.Shard, err)

@@ -86,7 +86,7 @@ func (m *Messages) Forget(ctx context.Context, w email.World, shard uint8, now t
 	if ahead != "" && ahead.ms() <= toMS(now.Add(-m.options.MetadataRetention)) {
 		oldest = string(ahead)
 	}
-	if err := m.rdb.XTrimMinID(ctx, keys.stream(), oldest).Err(); err != nil {
+	if err := m.trim(ctx, keys, oldest); err != nil {
 		return 0, fmt.Errorf("trim the events of shard %d: %w", shard, err)
 	}
 	ids, err := m.rdb.ZRangeByScore(ctx, keys.purge(), &redis.ZRangeBy{

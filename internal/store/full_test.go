@@ -38,7 +38,7 @@ func TestFullRedisLetsTheQueueDrain(t *testing.T) {
 		}
 	}
 	claim := f.begin(t, live, 0, now)
-	_, err := f.Messages.Release(ctx, claim, now, now)
+	_, err := f.Messages.Release(ctx, claim, Wait{Until: now}, now)
 	must("release", err)
 	entry := f.due(t, now.Add(time.Minute))[0]
 	must("look again", f.Messages.LookAgain(ctx, entry, now))

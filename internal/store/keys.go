@@ -38,6 +38,7 @@ import (
 //	            is a bounce that suppresses its recipient; or g = an event of a
 //	            suppression, JSON, type storedSuppressionEvent in suppressions.go.
 //	            Trimmed past MetadataRetention
+//	trimmed     string, the id of the last entry that was trimmed off events
 //	due         sorted set, when to look at an envelope again:
 //	            member <id>:<envelope>, score time. The only clock
 //	purge       sorted set of finished messages, when to forget the next part:
@@ -64,6 +65,11 @@ import (
 //	            change> " + JSON, as the list's own (below), without what does not
 //	            decide; nothing behind the number if the address was just taken out
 //	sup:at      string, the number of the last change that was followed
+//
+//	st:<interval>:<start>  hash with TTL, the statistics of a minute, an hour or a day
+//	            that began then (unix seconds): "<group>:<name>:<value>" -> count, as
+//	            stats.go says
+//
 //	follow      string, the event stream's last entry that was followed: its id
 //	w:<dlv>     hash, a delivery of an event to an endpoint; <dlv> is 26 characters
 //	              d    JSON, type storedDelivery in deliveries.go
@@ -91,6 +97,8 @@ import (
 //	<world>:{hooks}:w     hash, wh_ id -> JSON of an endpoint: type storedWebhook
 //	<world>:{keys}:h:<hex SHA-256 of the secret>  string, an API key: JSON, type storedKey
 //	<world>:{keys}:i:<key id>                     string, the hash above
+//	<world>:{<key id>}:rate                       string with TTL, the key's bucket of requests:
+//	                                              "<tokens> <when, in ms of Redis' clock> <nonce> <given>"
 //	<world>:{keys}:ids                            set of the ids of all API keys
 //
 // # Of the installation, in no world
@@ -116,6 +124,7 @@ func (k shardKeys) events(id string) string     { return k.prefix + "e:" + id }
 func (k shardKeys) attempts(id string) string   { return k.prefix + "a:" + id }
 func (k shardKeys) stub(id string) string       { return k.prefix + "v:" + id }
 func (k shardKeys) stream() string              { return k.prefix + "events" }
+func (k shardKeys) trimmed() string             { return k.prefix + "trimmed" }
 func (k shardKeys) due() string                 { return k.prefix + "due" }
 func (k shardKeys) purge() string               { return k.prefix + "purge" }
 func (k shardKeys) broken() string              { return k.prefix + "broken" }
@@ -132,6 +141,10 @@ func (k shardKeys) all() string                 { return k.prefix + "ix:a" }
 func (k shardKeys) statusStem() string          { return k.prefix + "ix:s:" }
 func (k shardKeys) tag(tag string) string       { return k.prefix + "ix:t:" + tag }
 func (k shardKeys) batch(id string) string      { return k.prefix + "ix:b:" + bare(id) }
+
+func (k shardKeys) stats(i Interval, start int64) string {
+	return k.prefix + "st:" + string(i) + ":" + strconv.FormatInt(start, 10)
+}
 
 func (k shardKeys) status(s email.Status) string { return k.statusStem() + string(s) }
 
@@ -224,6 +237,8 @@ func webhooksKey(w email.World) string { return string(w) + ":{hooks}:w" }
 func apiKeyByID(w email.World, id string) string { return string(w) + ":{keys}:i:" + id }
 
 func apiKeyIDs(w email.World) string { return string(w) + ":{keys}:ids" }
+
+func rateKey(w email.World, id string) string { return string(w) + ":{" + id + "}:rate" }
 
 const (
 	domainsKey  = "install:domains"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -17,6 +18,11 @@ type Filter struct {
 	Recipient string
 	Status    email.Status
 	Tags      []string
+	// From is a whole address; case does not matter.
+	From   string
+	Stream string
+	// CreatedAfter and CreatedBefore exclude the moment itself.
+	CreatedAfter, CreatedBefore time.Time
 }
 
 func (f Filter) match(m *email.Message) bool {
@@ -28,9 +34,29 @@ func (f Filter) match(m *email.Message) bool {
 			return false
 		}
 	}
+	switch {
+	case f.From != "" && !strings.EqualFold(m.From.Email, f.From),
+		f.Stream != "" && m.Stream != f.Stream,
+		!f.CreatedAfter.IsZero() && !m.CreatedAt.After(f.CreatedAfter),
+		!f.CreatedBefore.IsZero() && !m.CreatedAt.Before(f.CreatedBefore):
+		return false
+	}
 	return f.Recipient == "" || slices.ContainsFunc(m.Recipients, func(r email.Recipient) bool {
 		return strings.EqualFold(r.Address.Email, f.Recipient)
 	})
+}
+
+// span is the part of an index that can hold what f selects. An id
+// is made a moment before its message is accepted, maybe by another clock.
+func (f Filter) span() span {
+	s := span{"-", "+"}
+	if !f.CreatedAfter.IsZero() {
+		s.from = "[" + email.IDBound(f.CreatedAfter.Add(-clocksApart))
+	}
+	if !f.CreatedBefore.IsZero() {
+		s.below = "(" + email.IDBound(f.CreatedBefore.Add(clocksApart))
+	}
+	return s
 }
 
 // indexes are the indexes of a shard that hold every message f selects there.
@@ -66,19 +92,19 @@ func (m *Messages) List(ctx context.Context, w email.World, f Filter, before str
 	if limit < 1 {
 		return nil, "", fmt.Errorf("%w: a limit below 1", ErrCursor)
 	}
-	cursor := ""
+	part := f.span()
 	if before != "" {
 		if _, err := email.ParseID(email.MessagePrefix, before); err != nil {
 			return nil, "", ErrCursor
 		}
-		cursor = short(before)
+		part.below = "(" + short(before)
 	}
 	walked, err := m.smallestIndexes(ctx, w, f)
 	if err != nil {
 		return nil, "", fmt.Errorf("list messages: %w", err)
 	}
 	for looked := 0; ; {
-		ids, more, err := m.candidates(ctx, walked, cursor, limit+1)
+		ids, more, err := m.candidates(ctx, walked, part, limit+1)
 		if err != nil {
 			return nil, "", fmt.Errorf("list messages: %w", err)
 		}
@@ -98,11 +124,12 @@ func (m *Messages) List(ctx context.Context, w email.World, f Filter, before str
 		if !more {
 			return page, "", nil
 		}
-		cursor = ids[len(ids)-1]
+		last := ids[len(ids)-1]
+		part.below = "(" + last
 		if looked += len(ids); looked >= maxLooked {
 			// What was looked at behind the page's last message did not match:
 			// no need to look at it again.
-			return page, long(cursor), nil
+			return page, long(last), nil
 		}
 	}
 }
@@ -140,17 +167,16 @@ func (m *Messages) smallestIndexes(ctx context.Context, w email.World, f Filter)
 	return picked, nil
 }
 
-// candidates are the newest n ids before cursor over all walked indexes; more
-// says whether there may be others behind them.
-func (m *Messages) candidates(ctx context.Context, walked []string, cursor string, n int) (ids []string, more bool, err error) {
-	below := "+"
-	if cursor != "" {
-		below = "(" + cursor
-	}
+// span is a range of ids, as Redis writes it.
+type span struct{ from, below string }
+
+// candidates are the newest n ids of a span over all walked indexes; more says
+// whether there may be others behind them.
+func (m *Messages) candidates(ctx context.Context, walked []string, s span, n int) (ids []string, more bool, err error) {
 	chunks := make([]*redis.StringSliceCmd, len(walked))
 	if _, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range walked {
-			chunks[i] = p.ZRevRangeByLex(ctx, key, &redis.ZRangeBy{Max: below, Min: "-", Count: int64(n)})
+			chunks[i] = p.ZRevRangeByLex(ctx, key, &redis.ZRangeBy{Max: s.below, Min: s.from, Count: int64(n)})
 		}
 		return nil
 	}); err != nil {

@@ -97,7 +97,7 @@ end
 
 local function close(envelope)
   local e = envelopes[envelope + 1]
-  e.p, e.n, e.w, e.b, e.o, e.m, e.d = 'done', nil, nil, nil, nil, nil, nil
+  e.p, e.n, e.w, e.b, e.o, e.m, e.d, e.h, e.t = 'done', nil, nil, nil, nil, nil, nil, nil, nil
   redis.call('ZREM', KEYS[4], id .. ':' .. string.format('%d', envelope))
 end
 
@@ -125,7 +125,8 @@ end
 //
 //	ARGV 6 envelope, 7 fence, 8 next time, 9 due score, 10 1 if this is a repair,
 //	     else 0, 11 deaths: how many to add (0: the row is broken, -1: as it was),
-//	     12 how many are too many, 13 event tail of a quarantine
+//	     12 how many are too many, 13 event tail of a quarantine, 14 and 15 why it
+//	     waits (empty: for the reason that its recipients' states tell) and a detail
 //
 // Returns {'gone'}, {'lost'}, or {'ok', phase, generation, next time}. Safe to run
 // twice: giving back stores the fence as the last one that ended (z), and whether a
@@ -180,6 +181,8 @@ local function giveBack()
       if (r.e or 0) == envelope and not FINAL[r.s] then r.n = nextAt end
     end
     e.p, e.n, e.g = 'wait', nextAt, (e.g or 0) + 1
+    if ARGV[14] ~= '' then e.h = ARGV[14] end
+    if ARGV[15] ~= '' then e.t = ARGV[15] end
     redis.call('ZADD', KEYS[4], ARGV[9], id .. ':' .. string.format('%d', envelope))
   end
   save()

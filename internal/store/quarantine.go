@@ -40,7 +40,7 @@ func (e ended) tail() string {
 // the end of the message's life (GiveUp).
 func (m *Messages) Died(ctx context.Context, c Claim, a *email.Attempt, nextAt, now time.Time) (*Concluded, error) {
 	if a == nil {
-		return m.release(ctx, c, nextAt, now, ended{deaths: 1})
+		return m.release(ctx, c, Wait{Until: nextAt}, now, ended{deaths: 1})
 	}
 	return m.conclude(ctx, c, a, nextAt, now, ended{deaths: 1})
 }
@@ -48,7 +48,7 @@ func (m *Messages) Died(ctx context.Context, c Claim, a *email.Attempt, nextAt, 
 // Quarantine gives an envelope back that must not be tried again before somebody
 // has looked at it. detail says why. Errors as Release.
 func (m *Messages) Quarantine(ctx context.Context, c Claim, detail string, now time.Time) (*Concluded, error) {
-	return m.release(ctx, c, now, now, ended{deaths: maxDeaths, detail: "quarantined: " + detail})
+	return m.release(ctx, c, Wait{Until: now}, now, ended{deaths: maxDeaths, detail: "quarantined: " + detail})
 }
 
 // freeScript ends a quarantine. Prelude.

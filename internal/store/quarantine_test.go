@@ -51,7 +51,7 @@ func TestAnEndResetsDeaths(t *testing.T) {
 		msg := f.accept(t, draft(f.Messages, "ada@example.org"))
 		f.die(t, msg, 4)
 		c := f.begin(t, msg, 0, start())
-		if _, err := f.Messages.Release(t.Context(), c, start(), start()); err != nil { // tried nothing: counts neither way
+		if _, err := f.Messages.Release(t.Context(), c, Wait{Until: start()}, start()); err != nil { // tried nothing: counts neither way
 			t.Fatal(err)
 		}
 		equal(t, "deaths", f.get(t, msg).Envelopes[0].State.Deaths, 4)

@@ -97,6 +97,8 @@ type envelopeState struct {
 	Repaired   int         `json:"v,omitempty"` // 1: by a repair
 	Counted    int64       `json:"y,omitempty"` // and the start of the attempt that it counted
 	Deaths     int         `json:"d,omitempty"` // attempts in a row of which the worker died
+	Hold       email.Hold  `json:"h,omitempty"` // why it was put off without an attempt
+	HoldDetail string      `json:"t,omitempty"`
 }
 
 // reply is the last word of a server about one recipient.
@@ -325,7 +327,7 @@ func decodeState(raw string) (*state, error) {
 func (s envelopeState) decode() email.EnvelopeState {
 	out := email.EnvelopeState{
 		Phase: s.Phase, Fence: s.Fence, Attempts: s.Attempts, Generation: s.Generation, Worker: s.Worker, Deaths: s.Deaths,
-		BegunAt: fromMS(s.Begun), NextAt: fromMS(s.Next),
+		BegunAt: fromMS(s.Begun), NextAt: fromMS(s.Next), Hold: s.Hold, HoldDetail: s.HoldDetail,
 	}
 	for word := range strings.FieldsSeq(s.Marked) {
 		i, _ := strconv.Atoi(word) // decodeState checked it

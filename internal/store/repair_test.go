@@ -35,7 +35,7 @@ func TestRepairAndTheLateHolder(t *testing.T) {
 				repair.Repair = true
 				now := start().Add(time.Minute)
 				if c.repair == nil {
-					if _, err := f.Messages.Release(t.Context(), repair, now, now); err != nil {
+					if _, err := f.Messages.Release(t.Context(), repair, Wait{Until: now}, now); err != nil {
 						t.Fatal(err)
 					}
 				} else {
@@ -56,7 +56,7 @@ func TestRepairAndTheLateHolder(t *testing.T) {
 				if finished := !got.CompletedAt.IsZero(); finished != f.dueAt(t, msg, 0).IsZero() {
 					t.Errorf("completed %v, due %v", got.CompletedAt, f.dueAt(t, msg, 0))
 				}
-				if _, err := f.Messages.Release(t.Context(), holder, late, late); c.lost && !errors.Is(err, ErrLostFence) {
+				if _, err := f.Messages.Release(t.Context(), holder, Wait{Until: late}, late); c.lost && !errors.Is(err, ErrLostFence) {
 					t.Errorf("a late Release = %v", err)
 				}
 			})
@@ -89,7 +89,7 @@ func TestTheHolderIsTooLate(t *testing.T) {
 		f.conclude(t, holder, start(), email.Outcome{Status: email.Deferred})
 		repair = holder
 		repair.Repair = true
-		if _, err := f.Messages.Release(t.Context(), repair, now, now); !errors.Is(err, ErrLostFence) {
+		if _, err := f.Messages.Release(t.Context(), repair, Wait{Until: now}, now); !errors.Is(err, ErrLostFence) {
 			t.Errorf("a repair of what ended: %v", err)
 		}
 	})

@@ -17,6 +17,7 @@
 package store
 
 import (
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"time"
@@ -96,11 +97,15 @@ type Store struct {
 	Keys     *Keys    // API keys
 	Domains  *Domains // sending domains
 	Answers  *Answers // Idempotency-Keys of requests that are no sends
+	Log      *Log     // the events of all messages, in order
+	Stats    *Stats   // what happened, counted
+	Rates    *Rates   // how much of its rate each key has used
 	Leases   *Leases  // leases, heartbeats, the check value of the installation's secret
 
 	rdb        redis.UniversalClient
 	options    Options
 	room       *room
+	instance   string      // names what an in-process Redis holds
 	Webhooks   *Webhooks   // endpoints
 	Deliveries *Deliveries // what is sent to them
 
@@ -114,8 +119,8 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 	rdb.AddHook(typed{})
 	room := &room{}
 	messages := &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker(), room: room}
-	return &Store{
-		rdb: rdb, options: o, room: room,
+	s := &Store{
+		rdb: rdb, options: o, room: room, instance: rand.Text(),
 		Messages: messages,
 		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript), revoke: redis.NewScript(revokeKeyScript)},
 		Domains:  &Domains{rdb: rdb, swap: redis.NewScript(swapDomainScript)},
@@ -123,12 +128,16 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 			rdb: rdb, messages: messages, sealer: o.Sealer, hold: redis.NewScript(holdKeyScript), keep: redis.NewScript(keepAnswerScript),
 		},
 		Leases: newLeases(rdb),
+		Stats:  &Stats{rdb: rdb, shards: o.Shards},
+		Rates:  &Rates{rdb: rdb, lease: redis.NewScript(leaseScript)},
 
 		Webhooks:   &Webhooks{rdb: rdb, shards: o.Shards, sealer: o.Sealer, swap: redis.NewScript(swapWebhookScript)},
 		Deliveries: newDeliveries(rdb, o, messages.packer),
 
 		Suppressions: newSuppressions(rdb, o),
 	}
+	s.Log = &Log{store: s, rdb: rdb}
+	return s
 }
 
 // Messages is the aggregate of messages: accept, read, deliver, sweep.
@@ -144,7 +153,7 @@ type Messages struct {
 type scripts struct {
 	accept, begin, mark, conclude, release, cancel *redis.Script
 	lookAgain, advance, forget, setAside           *redis.Script
-	free, giveUp, reschedule, link                 *redis.Script
+	free, giveUp, reschedule, link, trim           *redis.Script
 }
 
 func newScripts() *scripts {
@@ -163,5 +172,6 @@ func newScripts() *scripts {
 		free:       redis.NewScript(whenFull + preludeScript + freeScript),
 		giveUp:     redis.NewScript(whenFull + preludeScript + giveUpScript),
 		link:       redis.NewScript(whenFull + linkScript),
+		trim:       redis.NewScript(whenFull + trimScript),
 	}
 }

@@ -247,10 +247,16 @@ func provider(sorted []dns.MX) string {
 			first = r
 		}
 	}
-	if org, err := publicsuffix.EffectiveTLDPlusOne(first.Host); err == nil {
+	return Provider(first.Host)
+}
+
+// Provider names who runs an MX host: its organisational domain.
+func Provider(host string) string {
+	host = plain(host)
+	if org, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
 		return org
 	}
-	return first.Host
+	return host
 }
 
 // lookupError judges a failed MX lookup. RFC 5321 5.1: a temporary error means

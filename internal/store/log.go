@@ -1,0 +1,282 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"postrider/internal/email"
+)
+
+// ErrGap says that what follows a place in the log is no longer known: its events
+// were forgotten, or Redis is not the one it was.
+var ErrGap = errors.New("the log does not reach back to there")
+
+// Log is the events of all messages in the order in which they were written: what
+// the shards' streams hold, read from a place that the reader keeps.
+type Log struct {
+	store *Store
+	rdb   redis.UniversalClient
+}
+
+// LogPlace is a place in the log: whoever reads on from one misses nothing, and
+// nothing comes twice. Order holds within a shard.
+type LogPlace struct {
+	Epoch string
+	At    []Position // by shard: the last entry that was read; empty: none
+}
+
+// LogFilter selects events; zero members select all. All given must hold.
+type LogFilter struct {
+	Type         email.EventType
+	Message      string // id
+	Recipient    string // a whole address; case does not matter
+	CreatedAfter time.Time
+}
+
+// Occurrence is an event and its message.
+type Occurrence struct {
+	Message *email.Message
+	Event   email.Event
+}
+
+// LogPage is a part of the log. Next is where to go on, now or later; More says
+// that there is something behind it already.
+type LogPage struct {
+	Found []Occurrence
+	Next  LogPlace
+	More  bool
+}
+
+// logChunk is how many entries of a shard are read at a time.
+const logChunk = 200
+
+// Start is the place before the first event that happened after a time; a zero time:
+// before the first of all.
+func (l *Log) Start(ctx context.Context, created time.Time) (LogPlace, error) {
+	epoch, err := l.epoch(ctx)
+	if err != nil {
+		return LogPlace{}, fmt.Errorf("read the log: %w", err)
+	}
+	place := LogPlace{Epoch: epoch, At: make([]Position, l.store.options.Shards)}
+	if !created.IsZero() {
+		for i := range place.At {
+			// The stream has the clock of Redis, the event that of a worker.
+			place.At[i] = Position(fmt.Sprintf("%d-0", max(toMS(created.Add(-clocksApart)), 0)))
+		}
+	}
+	return place, nil
+}
+
+// epoch names what Redis holds, until it holds something else.
+func (l *Log) epoch(ctx context.Context) (string, error) {
+	if l.store.options.InProcess {
+		return l.store.instance, nil
+	}
+	e, err := l.store.epoch(ctx)
+	if err == nil && e == nil {
+		e, err = l.store.claimEpoch(ctx)
+	}
+	if err != nil {
+		return "", err
+	}
+	return e.ID, nil
+}
+
+// Read gives the events behind a place, oldest first, at most limit. One call looks at
+// about 1,000: where few match it may give none, and More. What cannot be read or was
+// forgotten with its message is left out. Errors: ErrGap; ErrCursor if place is none.
+func (l *Log) Read(ctx context.Context, w email.World, f LogFilter, place LogPlace, limit int) (*LogPage, error) {
+	epoch, err := l.epoch(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the log: %w", err)
+	}
+	switch {
+	case place.Epoch != epoch:
+		return nil, ErrGap
+	case len(place.At) == 0 || len(place.At) > l.store.options.Shards || limit < 1:
+		return nil, ErrCursor
+	}
+	// Shards that came later are read from their beginning.
+	page := &LogPage{Next: LogPlace{Epoch: epoch, At: make([]Position, l.store.options.Shards)}}
+	copy(page.Next.At, place.At)
+	for looked := 0; looked < maxLooked; {
+		entries, more, err := l.entries(ctx, w, page.Next.At)
+		if err != nil {
+			return nil, fmt.Errorf("read the log: %w", err)
+		}
+		looked += len(entries)
+		full, err := l.take(ctx, w, f, page, entries, limit)
+		if err != nil {
+			return nil, fmt.Errorf("read the log: %w", err)
+		}
+		if page.More = full || more; full || !more {
+			break
+		}
+	}
+	return page, nil
+}
+
+// shardEntry is an entry of a shard's stream.
+type shardEntry struct {
+	StreamEntry
+	shard int
+}
+
+// entries are the next ones of all shards behind these places, in the order of their
+// time; more says whether there are others behind them.
+func (l *Log) entries(ctx context.Context, w email.World, places []Position) (list []shardEntry, more bool, err error) {
+	chunks := make([]*redis.XMessageSliceCmd, len(places))
+	trimmed := make([]*redis.StringCmd, len(places))
+	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, at := range places {
+			keys := keysOf(w, uint8(i))
+			// In this order: what is trimmed between the two is noticed.
+			chunks[i] = p.XRangeN(ctx, keys.stream(), after(at), "+", logChunk)
+			trimmed[i] = p.Get(ctx, keys.trimmed())
+		}
+		return nil
+	}); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, false, err
+	}
+	for i, chunk := range chunks {
+		if places[i] != "" && before(string(places[i]), trimmed[i].Val()) {
+			return nil, false, ErrGap
+		}
+		for _, x := range chunk.Val() {
+			entry, _ := decodeStreamEntry(w, x) // what is of no message is passed over by take
+			list = append(list, shardEntry{entry, i})
+		}
+		more = more || len(chunk.Val()) == logChunk
+	}
+	slices.SortStableFunc(list, func(a, b shardEntry) int {
+		switch {
+		case before(string(a.At), string(b.At)):
+			return -1
+		case before(string(b.At), string(a.At)):
+			return 1
+		}
+		return cmp.Compare(a.shard, b.shard)
+	})
+	if len(list) > logChunk {
+		// Every shard gave its next ones, so the next of all are among them.
+		list, more = list[:logChunk], true
+	}
+	return list, more, nil
+}
+
+// take adds what f selects of some entries to a page and moves its place behind them,
+// or behind the last that found room: then it is full.
+func (l *Log) take(ctx context.Context, w email.World, f LogFilter, page *LogPage, entries []shardEntry, limit int) (full bool, err error) {
+	var wanted []StreamEntry
+	for _, e := range entries {
+		if e.Message != "" && (f.Message == "" || e.Message == f.Message) {
+			wanted = append(wanted, e.StreamEntry)
+		}
+	}
+	happened, broken, err := l.store.Deliveries.Happened(ctx, w, wanted)
+	if err != nil {
+		return false, err
+	}
+	for _, err := range broken {
+		l.store.options.Log.ErrorContext(ctx, "an event cannot be read and is left out of the log", "error", err)
+	}
+	for _, e := range entries {
+		if h := happened[e.Message]; h != nil {
+			if event, ok := h.Events[e.Index]; ok && f.match(h.Message, event) {
+				if len(page.Found) == limit {
+					return true, nil
+				}
+				page.Found = append(page.Found, Occurrence{h.Message, event})
+			}
+		}
+		page.Next.At[e.shard] = e.At
+	}
+	return false, nil
+}
+
+func (f LogFilter) match(m *email.Message, e email.Event) bool {
+	return (f.Type == "" || f.Type == e.Type) && (f.Message == "" || f.Message == m.ID) &&
+		(f.CreatedAfter.IsZero() || e.At.After(f.CreatedAfter)) &&
+		(f.Recipient == "" || strings.EqualFold(f.Recipient, m.Recipients[e.Recipient].Address.Email))
+}
+
+// Find reads one event by its id. An id tells when it was made; its entry was written
+// a moment later, as a rule: so the search begins there, and covers what clocks may
+// differ. ErrNotFound if there is none, or it was forgotten.
+func (l *Log) Find(ctx context.Context, w email.World, id string) (*Occurrence, error) {
+	parsed, err := email.ParseID(email.EventPrefix, id)
+	if err != nil {
+		return nil, ErrNotFound
+	}
+	made := email.IDTime(parsed)
+	for _, part := range [][2]time.Time{
+		{made.Add(-50 * time.Millisecond), made.Add(clocksApart)}, {made.Add(-clocksApart), made.Add(-50 * time.Millisecond)},
+	} {
+		for shard := range l.store.options.Shards {
+			found, err := l.find(ctx, w, uint8(shard), id, part)
+			if err != nil || found != nil {
+				return found, err
+			}
+		}
+	}
+	return nil, ErrNotFound
+}
+
+// find looks for an event among the entries of one shard between two times.
+func (l *Log) find(ctx context.Context, w email.World, shard uint8, id string, between [2]time.Time) (*Occurrence, error) {
+	stream := keysOf(w, shard).stream()
+	from, to := fmt.Sprint(max(toMS(between[0]), 0)), fmt.Sprint(max(toMS(between[1]), 0))
+	for {
+		chunk, err := l.rdb.XRangeN(ctx, stream, from, to, logChunk).Result()
+		if err != nil {
+			return nil, fmt.Errorf("find event %s: %w", id, err)
+		}
+		var entries []StreamEntry
+		for _, x := range chunk {
+			if e, err := decodeStreamEntry(w, x); err == nil && e.Message != "" {
+				entries = append(entries, e)
+			}
+		}
+		happened, _, err := l.store.Deliveries.Happened(ctx, w, entries)
+		if err != nil {
+			return nil, fmt.Errorf("find event %s: %w", id, err)
+		}
+		for _, h := range happened {
+			for _, e := range h.Events {
+				if e.ID == id {
+					return &Occurrence{h.Message, e}, nil
+				}
+			}
+		}
+		if len(chunk) < logChunk {
+			return nil, nil
+		}
+		from = "(" + chunk[len(chunk)-1].ID
+	}
+}
+
+// trimScript forgets a shard's entries before a position, and notes the last that went:
+// who has not read it has missed something.
+//
+//	KEYS 1 stream, 2 trimmed
+//	ARGV 1 position
+//
+// Returns how many went. Safe to run twice: the second run finds nothing to trim.
+const trimScript = `
+local gone = redis.call('XREVRANGE', KEYS[1], '(' .. ARGV[1], '-', 'COUNT', 1)
+if #gone == 0 then return 0 end
+redis.call('SET', KEYS[2], gone[1][1])
+return redis.call('XTRIM', KEYS[1], 'MINID', ARGV[1])
+`
+
+// trim forgets what the stream holds before a position.
+func (m *Messages) trim(ctx context.Context, keys shardKeys, oldest string) error {
+	return m.scripts.trim.Run(ctx, m.rdb, []string{keys.stream(), keys.trimmed()}, oldest).Err()
+}

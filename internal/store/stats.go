@@ -1,0 +1,266 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"postrider/internal/email"
+)
+
+// Statistics are counters in buckets of time, one hash for each bucket of a shard. The
+// follower adds to them in the script that moves its cursor, so that an event counts
+// once. What a bucket may hold is bounded, and so is how long it is kept.
+
+// Interval is the length of a bucket.
+type Interval string
+
+// The intervals.
+const (
+	Minute Interval = "minute"
+	Hour   Interval = "hour"
+	Day    Interval = "day"
+)
+
+// Intervals lists them.
+func Intervals() []Interval { return []Interval{Minute, Hour, Day} }
+
+// Length is how long a bucket is.
+func (i Interval) Length() time.Duration {
+	switch i {
+	case Minute:
+		return time.Minute
+	case Hour:
+		return time.Hour
+	}
+	return 24 * time.Hour
+}
+
+// Kept is how long a bucket is kept after its end.
+func (i Interval) Kept() time.Duration {
+	const day = 24 * time.Hour
+	switch i {
+	case Minute:
+		return 6 * time.Hour
+	case Hour:
+		return 31 * day
+	}
+	return 400 * day
+}
+
+// fields is how many counters a bucket of a shard may have before new tags and
+// providers are counted together, as Rest.
+func (i Interval) fields() int {
+	switch i {
+	case Minute:
+		return 500
+	case Hour:
+		return 1000
+	}
+	return 2000
+}
+
+// Group is by what counters are told apart.
+type Group string
+
+// The groups. ByStatus has one value, the empty one: everything.
+const (
+	ByStatus   Group = "status"
+	ByTag      Group = "tag"
+	ByStream   Group = "stream"
+	ByProvider Group = "provider"
+)
+
+// Groups lists them.
+func Groups() []Group { return []Group{ByStatus, ByTag, ByStream, ByProvider} }
+
+// Rest is the value under which is counted what found no room of its own.
+const Rest = "*"
+
+func (g Group) letter() string {
+	switch g {
+	case ByTag:
+		return "g"
+	case ByStream:
+		return "s"
+	case ByProvider:
+		return "p"
+	}
+	return "a"
+}
+
+// Accepted is the name under which recipients are counted at accept; the others are
+// their statuses.
+const Accepted = "accepted"
+
+// Latencies are counted by steps of a fourth of an octave of milliseconds.
+const latencySteps = 4
+
+func latencyStep(d time.Duration) int {
+	return int(math.Ceil(latencySteps * math.Log2(float64(max(d.Milliseconds(), 1)))))
+}
+
+// stepLatency is the middle of a step, which is at most 9 % off.
+func stepLatency(step int) time.Duration {
+	return time.Duration(math.Exp2((float64(step)-0.5)/latencySteps) * float64(time.Millisecond))
+}
+
+// Tally is what the events of a stretch add to the counters.
+type Tally struct {
+	buckets map[tallyBucket]map[tallyField]int
+}
+
+type tallyBucket struct {
+	interval Interval
+	start    int64 // unix seconds
+}
+
+// tallyField is "<letter>:<name>:<value>"; rest is where it is counted if there is no
+// room.
+type tallyField struct{ field, rest string }
+
+// NewTally has counted nothing.
+func NewTally() *Tally { return &Tally{buckets: make(map[tallyBucket]map[tallyField]int)} }
+
+// Count adds one event. provider is who answered, empty if nobody did.
+func (t *Tally) Count(m *email.Message, e email.Event, provider string) {
+	var names []string
+	if e.Previous == "" {
+		names = append(names, Accepted)
+	}
+	switch e.Status {
+	case email.Queued, email.Scheduled:
+	default:
+		names = append(names, string(e.Status))
+	}
+	if e.Reply != nil && e.Status.Final() {
+		names = append(names, "l"+strconv.Itoa(latencyStep(e.At.Sub(m.Due()))))
+	}
+	values := map[Group][]string{ByStatus: {""}, ByTag: m.Tags, ByStream: {m.Stream}}
+	if provider != "" {
+		values[ByProvider] = []string{provider}
+	}
+	for _, interval := range Intervals() {
+		at := tallyBucket{interval, e.At.Truncate(interval.Length()).Unix()}
+		if t.buckets[at] == nil {
+			t.buckets[at] = make(map[tallyField]int)
+		}
+		for group, list := range values {
+			for _, name := range names {
+				stem := group.letter() + ":" + name + ":"
+				for _, value := range list {
+					t.buckets[at][tallyField{stem + value, stem + Rest}]++
+				}
+			}
+		}
+	}
+}
+
+// arguments are the keys and arguments of followScript.
+func (t *Tally) arguments(keys shardKeys) (names []string, args []any) {
+	if t == nil {
+		return nil, nil
+	}
+	for bucket, fields := range t.buckets {
+		names = append(names, keys.stats(bucket.interval, bucket.start))
+		life := bucket.interval.Length() + bucket.interval.Kept()
+		args = append(args, life.Milliseconds(), bucket.interval.fields(), len(fields))
+		for field, n := range fields {
+			args = append(args, field.field, field.rest, n)
+		}
+	}
+	return names, args
+}
+
+// Stats reads the counters.
+type Stats struct {
+	rdb    redis.UniversalClient
+	shards int
+}
+
+// Question says which counters are wanted: buckets that begin at From or later and
+// before To.
+type Question struct {
+	Interval Interval
+	Group    Group
+	From, To time.Time
+}
+
+// Counted are the counters of one value in one bucket.
+type Counted struct {
+	At            time.Time
+	Value         string // empty: everything
+	Counts        map[string]int64
+	P50, P95, P99 time.Duration // of latencies; zero without any
+	latencies     map[int]int64
+}
+
+// Read gives what was counted, by time and value. Buckets without anything are left out.
+func (s *Stats) Read(ctx context.Context, w email.World, q Question) ([]Counted, error) {
+	var out []Counted
+	start := q.From.Truncate(q.Interval.Length())
+	for at := start; at.Before(q.To); at = at.Add(q.Interval.Length()) {
+		hashes := make([]*redis.MapStringStringCmd, s.shards)
+		if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for shard := range hashes {
+				hashes[shard] = p.HGetAll(ctx, keysOf(w, uint8(shard)).stats(q.Interval, at.Unix()))
+			}
+			return nil
+		}); err != nil {
+			return nil, fmt.Errorf("read statistics: %w", err)
+		}
+		values := make(map[string]*Counted)
+		for _, hash := range hashes {
+			addCounters(values, q.Group, hash.Val())
+		}
+		for _, value := range slices.Sorted(maps.Keys(values)) {
+			c := values[value]
+			c.At, c.Value = at.UTC(), value
+			c.P50, c.P95, c.P99 = c.percentile(50), c.percentile(95), c.percentile(99)
+			out = append(out, *c)
+		}
+	}
+	return out, nil
+}
+
+// addCounters adds a bucket's counters of a group. What is no counter is passed over.
+func addCounters(values map[string]*Counted, g Group, hash map[string]string) {
+	for field, raw := range hash {
+		parts := strings.SplitN(field, ":", 3)
+		n, err := strconv.ParseInt(raw, 10, 64)
+		if err != nil || len(parts) != 3 || parts[0] != g.letter() {
+			continue
+		}
+		c := values[parts[2]]
+		if c == nil {
+			c = &Counted{Counts: make(map[string]int64), latencies: make(map[int]int64)}
+			values[parts[2]] = c
+		}
+		if step, err := strconv.Atoi(strings.TrimPrefix(parts[1], "l")); err == nil {
+			c.latencies[step] += n
+		} else {
+			c.Counts[parts[1]] += n
+		}
+	}
+}
+
+func (c *Counted) percentile(p int64) time.Duration {
+	total := int64(0)
+	for _, n := range c.latencies {
+		total += n
+	}
+	seen := int64(0)
+	for _, step := range slices.Sorted(maps.Keys(c.latencies)) {
+		if seen += c.latencies[step]; seen*100 >= total*p {
+			return stepLatency(step)
+		}
+	}
+	return 0
+}
