@@ -19,11 +19,12 @@ test: test-tools lint ## all checks and tests, with the race detector
 test-tools: ## what the tests need beside Go, installed where it is missing
 	@bash tools/test-tools.sh
 
-lint: ## gofumpt, vet, staticcheck
+lint: ## gofumpt, vet, staticcheck, and the linter of openapi.yaml
 	@unformatted=$$(go tool -modfile=tools/go.mod gofumpt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofumpt would change:"; echo "$$unformatted"; exit 1; fi
 	go vet $(GOFLAGS_ALL) ./...
 	go tool -modfile=tools/go.mod staticcheck $(GOFLAGS_ALL) ./...
+	@tools/lint-openapi.sh
 
 bench: ## messages per second, CPU, memory and latency beside the thin line
 	go run $(GOFLAGS_ALL) ./bench $(BENCHFLAGS)

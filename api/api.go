@@ -12,6 +12,7 @@ package api
 
 import (
 	"context"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -21,6 +22,7 @@ import (
 
 	"postrider"
 	"postrider/internal/intake"
+	"postrider/internal/sign"
 	"postrider/internal/store"
 	"postrider/internal/webhook"
 )
@@ -29,6 +31,8 @@ import (
 type Options struct {
 	Desk  *intake.Desk
 	Store *store.Store
+	// Signer gives the keys that mail is signed with. Required, for what was signed is shown.
+	Signer sign.Signer
 	// Poster vets the addresses of webhooks and makes their test calls. nil: one that
 	// reaches public addresses only.
 	Poster *webhook.Poster
@@ -43,6 +47,9 @@ type Options struct {
 	// Nil: never.
 	Draining func() bool
 	Metrics  *Metrics // nil: not measured
+	// RateLimit is how many requests a second a key may make, over all processes; twice
+	// as many at once. 0: any number.
+	RateLimit int
 	// Fallback serves what is no API route (the dashboard); nil: problem+json 404.
 	Fallback http.Handler
 }
@@ -51,15 +58,21 @@ type Options struct {
 type door struct {
 	desk      *intake.Desk
 	store     *store.Store
+	signer    sign.Signer
 	poster    *webhook.Poster
 	keys      *keyring
-	publicURL string
-	version   string
-	log       *slog.Logger
-	now       func() time.Time
-	draining  func() bool
-	metrics   *Metrics
-	fallback  http.Handler
+	rates     *rates
+	strangers *strangers
+	waiting   chan struct{} // who waits for events
+
+	explainPage *template.Template
+	publicURL   string
+	version     string
+	log         *slog.Logger
+	now         func() time.Time
+	draining    func() bool
+	metrics     *Metrics
+	fallback    http.Handler
 }
 
 // New is the HTTP door: /v1/..., its alias /messages, /v1/openapi.yaml.
@@ -77,13 +90,16 @@ func newEngine(o Options) *gin.Engine {
 		o.Poster = webhook.New(webhook.Options{})
 	}
 	d := &door{
-		desk: o.Desk, store: o.Store, poster: o.Poster, publicURL: o.PublicURL, version: o.Version,
+		desk: o.Desk, store: o.Store, signer: o.Signer, poster: o.Poster, publicURL: o.PublicURL, version: o.Version,
 		log: o.Log, now: o.Now, draining: o.Draining, metrics: o.Metrics, fallback: o.Fallback,
 	}
 	if d.draining == nil {
 		d.draining = func() bool { return false }
 	}
 	d.keys = newKeyring(d.findKey, o.Now)
+	d.rates = newRates(o.Store, o.RateLimit, o.Now)
+	d.strangers, d.waiting = newStrangers(o.Now), make(chan struct{}, maxWaiting)
+	d.explainPage = newExplainPage()
 
 	e := newGin()
 	e.Use(d.observe, d.recover)
@@ -118,6 +134,7 @@ func (d *door) routes(e *gin.Engine) {
 		g.PATCH("/messages/:id", d.handle(scopeSend, nil, d.reschedule))
 		get(g, "/messages/:id", d.handle(scopeRead, []string{"include"}, d.get))
 		get(g, "/messages/:id/events", d.handle(scopeRead, []string{"limit", "cursor"}, d.events))
+		get(g, "/messages/:id/raw", d.handle(scopeReadContent, nil, d.raw))
 		get(g, "/messages/:id/attempts", d.handle(scopeReadContent, nil, d.attempts))
 		g.POST("/messages/:id/cancel", d.handle(scopeSend, nil, d.cancel))
 	}
@@ -129,7 +146,13 @@ func (d *door) routes(e *gin.Engine) {
 	g.DELETE("/webhooks/:id", d.handle(scopeWebhooksWrite, nil, d.deleteWebhook))
 	g.POST("/webhooks/:id/test", d.handle(scopeWebhooksWrite, nil, d.testWebhook))
 	d.suppressionRoutes(g)
+	get(g, "/events", d.handle(scopeEventsRead, logParameters(), d.eventLog))
+	get(g, "/events/:id", d.handle(scopeEventsRead, nil, d.getEvent))
+	get(g, "/stats", d.handle(scopeStatsRead, statsParameters(), d.stats))
 	get(e, "/v1/openapi.yaml", d.openAPI)
+	get(e, "/docs", d.viewerPage)
+	get(e, "/docs/:file", d.viewerScript)
+	get(e, "/problems/:code", d.explain)
 }
 
 func (d *door) suppressionRoutes(g *gin.RouterGroup) {
@@ -187,12 +210,16 @@ func (d *door) handle(scope string, parameters []string, h func(*call) error) gi
 		}
 		key, err := d.authenticate(g.Request)
 		if err != nil {
-			d.refuse(g, err)
+			d.refuse(g, d.strangers.limit(g.ClientIP(), err))
 			return
 		}
 		g.Set(keyIDField, key.ID)
 		c := &call{Context: g, key: key}
 		defer c.end()
+		if err := d.limitRate(c); err != nil {
+			d.refuse(g, err)
+			return
+		}
 		if err := requireScope(key, scope); err != nil {
 			d.refuse(g, err)
 			return

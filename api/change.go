@@ -32,7 +32,7 @@ func (d *door) cancel(c *call) error {
 		if err != nil {
 			return nil, err
 		}
-		return newReply(http.StatusOK, "", viewMessage(msg))
+		return newReply(http.StatusOK, "", viewMessage(msg, d.now()))
 	})
 }
 
@@ -57,7 +57,7 @@ func (d *door) reschedule(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.answer(http.StatusOK, viewMessage(msg))
+	c.answer(http.StatusOK, viewMessage(msg, d.now()))
 	return nil
 }
 

@@ -5,10 +5,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 
 	"postrider/internal/email"
 	"postrider/internal/intake"
+	"postrider/internal/store"
 )
 
 // cursorVersion changes when what a cursor holds does.
@@ -21,6 +24,10 @@ type cursor struct {
 	List    string `json:"l"`
 	Before  string `json:"b,omitempty"` // an id: go on with older ones
 	After   int    `json:"a,omitempty"` // the number of events already seen
+
+	// Of the log: what Redis held, and the last entry seen of each shard.
+	Epoch  string           `json:"e,omitempty"`
+	Places []store.Position `json:"p,omitempty"`
 }
 
 // listHash names a list and its filters, order and page size apart.
@@ -54,7 +61,7 @@ func (c *call) cursor(list, prefix string) (cursor, error) {
 	if err == nil {
 		err = json.Unmarshal(raw, &at)
 	}
-	if err != nil || at.Version != cursorVersion || at.After < 0 {
+	if err != nil || at.Version != cursorVersion || at.After < 0 || slices.ContainsFunc(at.Places, badPlace) {
 		return start, badParameter("cursor", intake.InvalidFormat, "is not a cursor of this service")
 	}
 	if at.List != list {
@@ -66,6 +73,11 @@ func (c *call) cursor(list, prefix string) (cursor, error) {
 	return at, nil
 }
 
+// badPlace reports what no cursor of ours names as a place in the log.
+func badPlace(p store.Position) bool { return p != "" && !placePattern.MatchString(string(p)) }
+
+var placePattern = regexp.MustCompile(`^[0-9]{1,16}-[0-9]{1,16}$`)
+
 // page is a list on the wire.
 type page struct {
 	Object     string `json:"object"`
@@ -76,9 +88,13 @@ type page struct {
 
 // answerPage sends a page of a list; next is nil at its end.
 func (d *door) answerPage(c *call, data any, next *cursor) {
-	p := page{Object: "list", Data: data}
+	d.answerPart(c, page{Object: "list", Data: data, HasMore: next != nil}, next)
+}
+
+// answerPart sends a page; a next place is given whether there is more or not.
+func (d *door) answerPart(c *call, p page, next *cursor) {
 	if next != nil {
-		p.HasMore, p.NextCursor = true, text(next.String())
+		p.NextCursor = text(next.String())
 		query := url.Values{}
 		for name, values := range c.query {
 			query[name] = values

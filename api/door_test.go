@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"postrider/internal/dkim"
 	"postrider/internal/email"
 	"postrider/internal/intake"
 	"postrider/internal/queue"
@@ -77,6 +79,16 @@ func (verified) ID(_ context.Context, name string) (string, error) {
 	return "dom_01k3b8v4z0e9x8d6w5s4r3q2p1", nil
 }
 
+// signer signs for acme.com with one key.
+type signer struct{}
+
+func (signer) Keys(_ context.Context, domain string, _ []string) ([]dkim.Key, error) {
+	if domain != "acme.com" {
+		return nil, nil
+	}
+	return []dkim.Key{{Domain: domain, Selector: "pr1", Signer: ed25519.NewKeyFromSeed(make([]byte, 32))}}, nil
+}
+
 // marks makes reverse-paths without a secret.
 type marks struct{}
 
@@ -134,7 +146,7 @@ func openHouseAt(t *testing.T, url string, change ...func(*Options)) *house {
 			RequireVerified: true, Limits: intake.Limits{MessageBytes: messageLimit},
 			Streams: map[string]string{"transactional": queue.Default, "critical": queue.Critical, "bulk": queue.Bulk},
 		}),
-		Store: h.store, Poster: webhook.New(webhook.Options{AllowedNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}), Version: "test", Log: slog.New(slog.NewJSONHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Store: h.store, Signer: signer{}, Poster: webhook.New(webhook.Options{AllowedNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}), Version: "test", Log: slog.New(slog.NewJSONHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
 		c(&options)

@@ -35,6 +35,9 @@ const (
 
 	scopeSuppressionsRead  = "suppressions:read"
 	scopeSuppressionsWrite = "suppressions:write"
+
+	scopeEventsRead = "events:read"
+	scopeStatsRead  = "stats:read"
 )
 
 // Scopes lists every scope that a key may have.
@@ -45,7 +48,7 @@ func Scopes() []string {
 		scopeSuppressionsRead, scopeSuppressionsWrite,
 		"domains:read", "domains:write",
 		scopeWebhooksRead, scopeWebhooksWrite,
-		"events:read", "api_keys:write", "stats:read",
+		scopeEventsRead, "api_keys:write", scopeStatsRead,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"postrider/internal/email"
+	"postrider/internal/store"
 )
 
 func TestListFilters(t *testing.T) {
@@ -31,6 +32,13 @@ func TestListFilters(t *testing.T) {
 		{"?recipient=" + url.QueryEscape("bOB@EXÄMPLE.org"), []string{three}},
 		{"?recipient=bob@xn--exmple-cua.org&status=queued", []string{three}},
 		{"?recipient=nobody@example.org", []string{}},
+		{"?from=HI@acme.COM", []string{three, two, one}},
+		{"?from=nobody@acme.com", []string{}},
+		{"?stream=transactional&tag=b", []string{one}},
+		{"?stream=bulk", []string{}},
+		{"?created_after=2020-01-01T00:00:00%2B02:00&created_before=2100-01-01T00:00:00Z&tag=a", []string{two, one}},
+		{"?created_after=2100-01-01T00:00:00Z", []string{}},
+		{"?created_before=2020-01-01T00:00:00Z", []string{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.query, func(t *testing.T) {
@@ -74,9 +82,10 @@ func TestListRefuses(t *testing.T) {
 		{"empty cursor", "/v1/messages?cursor=", "cursor"},
 		{"cursor with other filters", "/v1/messages?tag=a&cursor=" + next, "cursor"},
 		{"cursor of another list", "/v1/messages/" + id + "/events?cursor=" + next, "cursor"},
-		{"cursor of another version", "/v1/messages?cursor=" + cursor{2, list, id, 0}.String(), "cursor"},
-		{"cursor with a broken id", "/v1/messages?cursor=" + cursor{1, list, "msg_1", 0}.String(), "cursor"},
-		{"cursor with a negative position", "/v1/messages?cursor=" + cursor{1, list, "", -1}.String(), "cursor"},
+		{"cursor of another version", "/v1/messages?cursor=" + (cursor{Version: 2, List: list, Before: id}).String(), "cursor"},
+		{"cursor with a broken id", "/v1/messages?cursor=" + (cursor{Version: 1, List: list, Before: "msg_1"}).String(), "cursor"},
+		{"cursor with a broken place", "/v1/messages?cursor=" + (cursor{Version: 1, List: list, Places: []store.Position{"x"}}).String(), "cursor"},
+		{"cursor with a negative position", "/v1/messages?cursor=" + (cursor{Version: 1, List: list, After: -1}).String(), "cursor"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,7 +105,9 @@ func TestListRefuses(t *testing.T) {
 // hashIn is the list that a cursor of the unfiltered list is for.
 func hashIn(t *testing.T, s string) string {
 	t.Helper()
-	c, hash := &call{query: url.Values{"cursor": {s}}}, listHash(email.Test, "messages", "", "")
+	c := &call{query: url.Values{}}
+	hash := listHash(email.Test, c.filters("messages", listParameters())...)
+	c.query.Set("cursor", s)
 	if _, err := c.cursor(hash, email.MessagePrefix); err != nil {
 		t.Fatal(err)
 	}

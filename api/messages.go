@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -8,6 +9,7 @@ import (
 
 	"postrider/internal/email"
 	"postrider/internal/intake"
+	"postrider/internal/sign"
 	"postrider/internal/store"
 )
 
@@ -50,22 +52,56 @@ func (d *door) get(c *call) error {
 		return err
 	}
 	if !include {
-		c.answer(http.StatusOK, viewMessage(msg))
+		c.answer(http.StatusOK, viewMessage(msg, d.now()))
 		return nil
 	}
-	content, err := d.store.Messages.Content(c.ctx(), c.key.World, msg.ID)
+	content, err := d.content(c, msg)
 	if err != nil {
 		return err
 	}
-	if content == nil {
-		return &problem{code: contentExpired, detail: "The content of this message is no longer kept."}
+	c.answer(http.StatusOK, viewWithContent(msg, content, d.now()))
+	return nil
+}
+
+// content loads the content of a message. Errors: *problem content_expired.
+func (d *door) content(c *call, m *email.Message) (*email.Content, error) {
+	content, err := d.store.Messages.Content(c.ctx(), c.key.World, m.ID)
+	if err == nil && content == nil {
+		err = &problem{code: contentExpired, detail: "The content of this message is no longer kept."}
 	}
-	c.answer(http.StatusOK, viewWithContent(msg, content))
+	return content, err
+}
+
+// raw is GET /messages/{id}/raw: what was signed, octet by octet, or what would be
+// by the next attempt.
+func (d *door) raw(c *call) error {
+	msg, err := d.message(c)
+	if err != nil {
+		return err
+	}
+	content, err := d.content(c, msg)
+	if err != nil {
+		return err
+	}
+	order := sign.Order{Message: msg, Content: content, Envelope: slices.IndexFunc(msg.Envelopes, func(e email.Envelope) bool { return e.State.Signed })}
+	if order.Envelope < 0 && len(msg.Envelopes) > 0 {
+		order.Envelope = 0
+	}
+	mail, err := sign.Envelope(c.ctx(), d.signer, order)
+	if errors.Is(err, sign.ErrUnfit) {
+		return &problem{code: contentExpired, detail: "This message can no longer be made as it was: a key that it was signed with is gone."}
+	}
+	if err != nil {
+		return err
+	}
+	writeBody(c.Context, http.StatusOK, "message/rfc822", mail.Data)
 	return nil
 }
 
 // listParameters are the query parameters of GET /messages.
-func listParameters() []string { return []string{"limit", "cursor", "recipient", "status", "tag"} }
+func listParameters() []string {
+	return []string{"limit", "cursor", "recipient", "status", "tag", "from", "stream", "created_after", "created_before"}
+}
 
 // list is GET /messages, newest first.
 func (d *door) list(c *call) error {
@@ -77,7 +113,7 @@ func (d *door) list(c *call) error {
 	if err != nil {
 		return err
 	}
-	hash := listHash(c.key.World, append([]string{"messages", filter.Recipient, string(filter.Status)}, filter.Tags...)...)
+	hash := listHash(c.key.World, c.filters("messages", listParameters())...)
 	at, err := c.cursor(hash, email.MessagePrefix)
 	if err != nil {
 		return err
@@ -88,7 +124,7 @@ func (d *door) list(c *call) error {
 	}
 	data := make([]messageView, len(found))
 	for i, m := range found {
-		data[i] = viewMessage(m)
+		data[i] = viewMessage(m, d.now())
 	}
 	if next == "" {
 		d.answerPage(c, data, nil)
@@ -100,35 +136,23 @@ func (d *door) list(c *call) error {
 
 // filter reads the filters of the list. Errors: *problem with all that is wrong.
 func (c *call) filter() (store.Filter, error) {
-	var (
-		f      store.Filter
-		faults []fault
-	)
-	if c.query.Has("recipient") {
-		address, err := email.NewAddress(c.query.Get("recipient"), "")
-		if err != nil {
-			faults = append(faults, fault{Parameter: "recipient", Code: intake.InvalidEmail, Detail: "is not a mail address"})
-		}
-		f.Recipient = address.Normalized()
+	r := &queryReader{c: c}
+	f := store.Filter{
+		Recipient: r.address("recipient"), From: r.address("from"), Status: email.Status(r.word("status")),
+		Stream: r.word("stream"), Tags: slices.Compact(slices.Sorted(slices.Values(c.query["tag"]))),
+		CreatedAfter: r.time("created_after"), CreatedBefore: r.time("created_before"),
 	}
-	if c.query.Has("status") {
-		f.Status = email.Status(c.query.Get("status"))
-		if !slices.Contains(email.MessageStatuses(), f.Status) {
-			faults = append(faults, fault{Parameter: "status", Code: intake.InvalidFormat, Detail: "is not a status of a message"})
-		}
+	if c.query.Has("status") && !slices.Contains(email.MessageStatuses(), f.Status) {
+		r.fault("status", intake.InvalidFormat, "is not a status of a message")
 	}
-	for _, tag := range c.query["tag"] {
-		if !tagPattern.MatchString(tag) {
-			faults = append(faults, fault{Parameter: "tag", Code: intake.InvalidFormat, Detail: "is not a tag"})
-			break
-		}
+	if slices.ContainsFunc(f.Tags, func(tag string) bool { return !tagPattern.MatchString(tag) }) {
+		r.fault("tag", intake.InvalidFormat, "is not a tag")
 	}
-	f.Tags = slices.Compact(slices.Sorted(slices.Values(c.query["tag"])))
+	if c.query.Has("stream") && !tagPattern.MatchString(f.Stream) {
+		r.fault("stream", intake.InvalidFormat, "is not the name of a stream")
+	}
 	if len(f.Tags) > maxTags {
-		faults = append(faults, fault{Parameter: "tag", Code: intake.TooMany, Detail: fmt.Sprintf("may be given %d times", maxTags)})
+		r.fault("tag", intake.TooMany, fmt.Sprintf("may be given %d times", maxTags))
 	}
-	if len(faults) > 0 {
-		return f, badParameters(faults)
-	}
-	return f, nil
+	return f, r.err()
 }

@@ -5,10 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +16,6 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/go-cmp/cmp"
-	"github.com/redis/go-redis/v9"
 
 	"postrider/internal/email"
 	"postrider/internal/intake"
@@ -39,13 +38,15 @@ func TestRoutesAreThoseOfTheContract(t *testing.T) {
 	}
 	got := make(map[string]bool)
 	for _, r := range newEngine(Options{Log: slog.New(slog.DiscardHandler)}).Routes() {
-		path := strings.ReplaceAll(r.Path, ":id", "{id}")
+		path := parameterPattern.ReplaceAllString(r.Path, "{$1}")
 		got[r.Method+" "+path] = true
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("routes (-openapi.yaml +gin):\n%s", diff)
 	}
 }
+
+var parameterPattern = regexp.MustCompile(`:([a-z]+)`)
 
 // The codes of the contract are those of the table, with the same status.
 func TestProblemCodesAreThoseOfTheContract(t *testing.T) {
@@ -94,6 +95,9 @@ func TestExamplesAreAccepted(t *testing.T) {
 			id := ""
 			switch {
 			case !strings.Contains(path, "{id}"):
+			case strings.HasPrefix(path, "/events"):
+				h.send(minimal)
+				id = h.get("/v1/events?limit=1").data()[0]["id"].(string)
 			case strings.HasPrefix(path, "/webhooks"):
 				id = h.hook(hookAt(end.URL)).id()
 			case op.OperationID == "rescheduleMessage":
@@ -104,6 +108,7 @@ func TestExamplesAreAccepted(t *testing.T) {
 				id = h.send(minimal)
 			}
 			target := basePaths(h.contract.doc, item)[0] + strings.ReplaceAll(path, "{id}", id)
+			target = strings.NewReplacer("{file}", "start.js", "{code}", "validation_failed").Replace(target)
 			for _, p := range slices.Concat(item.Parameters, op.Parameters) {
 				h.sendParameter(method, target, p.Value)
 			}
@@ -209,9 +214,10 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	slow := h.serve(h.door, func(s *http.Server) { s.ReadTimeout = time.Second })
 	elsewhere := h.serve(Misdirected(), nil)
 	draining := openHouse(t, func(o *Options) { o.Draining = func() bool { return true } })
+	limited := openHouse(t, func(o *Options) { o.RateLimit = 1 })
 	full := openHouse(t)
 	full.rdb.AddHook(oom{})
-	for _, s := range slices.Concat(sendScenes(), readScenes(), cancelScenes(), rescheduleScenes(), webhookScenes(), suppressionScenes(), commonScenes()) {
+	for _, s := range slices.Concat(sendScenes(), readScenes(), cancelScenes(), rescheduleScenes(), logScenes(), pageScenes(), webhookScenes(), suppressionScenes(), h.commonScenes()) {
 		where := h
 		switch s.code {
 		case requestTimeout:
@@ -222,6 +228,8 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 			where = wrecked
 		case serviceUnavailable:
 			where = down
+		case rateLimited:
+			where = limited
 		case queueFull:
 			where = full
 		case shuttingDown:
@@ -234,7 +242,7 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	}
 	seen := make(map[exchange]bool)
 	codes := make(map[string]bool)
-	for _, house := range []*house{h, wrecked, down, full, draining} {
+	for _, house := range []*house{h, wrecked, down, full, limited, draining} {
 		for e := range house.contract.seen {
 			codes[e.code] = true
 			if e.operation != "" {
@@ -287,6 +295,7 @@ func readScenes() []scene {
 	nobody := email.NewMessageID(0)
 	scenes := []scene{
 		{"getMessage", contentExpired, func(h *house) *answer { return h.get("/v1/messages/" + h.expired() + "?include=content") }},
+		{"getRawMessage", contentExpired, func(h *house) *answer { return h.get("/v1/messages/" + h.expired() + "/raw") }},
 		{"getMessage", "", func(h *house) *answer { return h.get("/v1/messages/" + h.send(minimal) + "?include=content") }},
 		{"listMessages", "", func(h *house) *answer { return h.get("/v1/messages?limit=1") }},
 		{"getOpenAPI", "", func(h *house) *answer {
@@ -297,7 +306,7 @@ func readScenes() []scene {
 		{"", misdirectedRequest, func(h *house) *answer { return h.get("/nothing") }},
 		{"", methodNotAllowed, func(h *house) *answer { return h.do("DELETE", "/v1/messages", nil) }},
 	}
-	for op, suffix := range map[string]string{"getMessage": "", "listMessageEvents": "/events", "listMessageAttempts": "/attempts"} {
+	for op, suffix := range map[string]string{"getMessage": "", "listMessageEvents": "/events", "listMessageAttempts": "/attempts", "getRawMessage": "/raw"} {
 		at := func(id, query string) func(*house) *answer {
 			return func(h *house) *answer { return h.get("/v1/messages/" + id + suffix + query) }
 		}
@@ -375,85 +384,4 @@ func rescheduleScenes() []scene {
 		{op, internalError, patch(now)},
 		{op, serviceUnavailable, patch(now)},
 	}
-}
-
-// commonScenes are those that every operation with a key has.
-func commonScenes() []scene {
-	id := email.NewMessageID(0)
-	var scenes []scene
-	for op, route := range map[string]string{
-		"sendMessage": "POST /v1/messages", "listMessages": "GET /v1/messages", "getMessage": "GET /v1/messages/" + id,
-		"listMessageEvents": "GET /v1/messages/" + id + "/events", "listMessageAttempts": "GET /v1/messages/" + id + "/attempts",
-		"cancelMessage": "POST /v1/messages/" + id + "/cancel", "rescheduleMessage": "PATCH /v1/messages/" + id,
-		"createWebhook": "POST /v1/webhooks", "listWebhooks": "GET /v1/webhooks", "getWebhook": "GET /v1/webhooks/" + id,
-		"updateWebhook": "PATCH /v1/webhooks/" + id, "deleteWebhook": "DELETE /v1/webhooks/" + id,
-		"testWebhook":       "POST /v1/webhooks/" + id + "/test",
-		"createSuppression": "POST /v1/suppressions", "listSuppressions": "GET /v1/suppressions",
-		"batchSuppressions": "POST /v1/suppressions/batch", "importSuppressions": "POST /v1/suppressions/import",
-		"exportSuppressions": "GET /v1/suppressions/export", "getSuppression": "GET /v1/suppressions/" + id,
-		"deleteSuppression": "DELETE /v1/suppressions/" + id,
-	} {
-		method, path, _ := strings.Cut(route, " ")
-		with := func(change asker) func(*house) *answer {
-			return func(h *house) *answer { return h.do(method, path, nil, change) }
-		}
-		other, _ := NewKey(false)
-		scenes = append(scenes,
-			scene{op, missingAPIKey, with(func(r *http.Request) { r.Header.Del("Authorization") })},
-			scene{op, invalidAPIKey, with(as(other))},
-			scene{op, insufficientScope, func(h *house) *answer { return h.do(method, path, nil, as(h.keys["none"])) }},
-			scene{op, shuttingDown, func(h *house) *answer { return h.do(method, path, nil) }},
-		)
-	}
-	return scenes
-}
-
-// oom refuses scripts as a Redis without memory does.
-type oom struct{}
-
-func (oom) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (oom) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
-}
-
-func (oom) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if strings.HasPrefix(cmd.Name(), "eval") {
-			cmd.SetErr(noMemory{})
-			return noMemory{}
-		}
-		return next(ctx, cmd)
-	}
-}
-
-type noMemory struct{}
-
-func (noMemory) Error() string { return "OOM command not allowed when used memory > 'maxmemory'" }
-func (noMemory) RedisError()   {}
-
-// expired is a message whose content was forgotten.
-func (h *house) expired() string {
-	h.t.Helper()
-	id := h.send(minimal)
-	h.conclude(id, 0, delivered())
-	shard, err := email.Shard(id)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	later := time.Now().Add(8 * 24 * time.Hour)
-	if _, err := h.store.Messages.Forget(context.Background(), email.Test, shard, later, 100); err != nil {
-		h.t.Fatal(err)
-	}
-	return id
-}
-
-// zeros is a body of n octets.
-func zeros(n int64) io.Reader { return io.LimitReader(zeroReader{}, n) }
-
-type zeroReader struct{}
-
-func (zeroReader) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
 }

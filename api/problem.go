@@ -33,6 +33,7 @@ const (
 	messageNotCancelable  code = "message_not_cancelable"
 	messageNotScheduled   code = "message_not_scheduled"
 	contentExpired        code = "content_expired"
+	cursorExpired         code = "cursor_expired"
 	requestTooLarge       code = "request_too_large"
 	messageTooLarge       code = "message_too_large"
 	misdirectedRequest    code = "misdirected_request"
@@ -40,6 +41,7 @@ const (
 	validationFailed      code = "validation_failed"
 	domainNotVerified     code = "domain_not_verified"
 	idempotencyKeyReused  code = "idempotency_key_reused"
+	rateLimited           code = "rate_limited"
 	internalError         code = "internal_error"
 	serviceUnavailable    code = "service_unavailable"
 	queueFull             code = "queue_full"
@@ -71,6 +73,7 @@ func problemKinds() map[code]kindOfProblem {
 		messageNotCancelable:  {http.StatusConflict, "Message cannot be canceled", false},
 		messageNotScheduled:   {http.StatusConflict, "Message is not scheduled", false},
 		contentExpired:        {http.StatusGone, "Content expired", false},
+		cursorExpired:         {http.StatusGone, "Cursor expired", false},
 		requestTooLarge:       {http.StatusRequestEntityTooLarge, "Request too large", false},
 		messageTooLarge:       {http.StatusRequestEntityTooLarge, "Message too large", false},
 		misdirectedRequest:    {http.StatusMisdirectedRequest, "Misdirected request", false},
@@ -78,6 +81,7 @@ func problemKinds() map[code]kindOfProblem {
 		validationFailed:      {http.StatusUnprocessableEntity, "Request validation failed", false},
 		domainNotVerified:     {http.StatusUnprocessableEntity, "Domain not verified", false},
 		idempotencyKeyReused:  {http.StatusUnprocessableEntity, "Idempotency-Key reused", false},
+		rateLimited:           {http.StatusTooManyRequests, "Rate limited", true},
 		internalError:         {http.StatusInternalServerError, "Internal error", true},
 		serviceUnavailable:    {http.StatusServiceUnavailable, "Service unavailable", true},
 		queueFull:             {http.StatusServiceUnavailable, "Queue full", true},
@@ -102,6 +106,7 @@ type problem struct {
 	domainID      *text // nil: left out
 	limitBytes    *int64
 	actualBytes   *int64
+	retryAfter    int // seconds; 0: as its kind says
 }
 
 func (p *problem) Error() string { return string(p.code) + ": " + p.detail }

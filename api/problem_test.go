@@ -62,7 +62,7 @@ func TestProblemNamesAtMostFiftyErrors(t *testing.T) {
 func TestProblemKinds(t *testing.T) {
 	titles := make(map[string]code)
 	for c, kind := range problemKinds() {
-		if kind.status < 400 || kind.status > 599 || kind.retryable != (kind.status >= 500 || kind.status == 408 || c == idempotencyInProgress) {
+		if kind.status < 400 || kind.status > 599 || kind.retryable != (kind.status >= 500 || kind.status == 408 || c == rateLimited || c == idempotencyInProgress) {
 			t.Errorf("%s: status %d, retryable %v", c, kind.status, kind.retryable)
 		}
 		if other, twice := titles[kind.title]; twice {

@@ -5,7 +5,10 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
+	"postrider/internal/email"
 	"postrider/internal/intake"
 )
 
@@ -76,6 +79,75 @@ func printableName(s string) string {
 		return "?"
 	}
 	return string(out)
+}
+
+// queryReader reads filters and notes all that is wrong with them.
+type queryReader struct {
+	c      *call
+	faults []fault
+}
+
+func (r *queryReader) fault(name, code, detail string) {
+	r.faults = append(r.faults, fault{Parameter: name, Code: code, Detail: detail})
+}
+
+func (r *queryReader) word(name string) string { return r.c.query.Get(name) }
+
+// address reads a whole mail address, in the form in which addresses are compared.
+func (r *queryReader) address(name string) string {
+	if !r.c.query.Has(name) {
+		return ""
+	}
+	address, err := email.NewAddress(r.word(name), "")
+	if err != nil {
+		r.fault(name, intake.InvalidEmail, "is not a mail address")
+	}
+	return address.Normalized()
+}
+
+// time reads an RFC 3339 time of any offset.
+func (r *queryReader) time(name string) time.Time {
+	if !r.c.query.Has(name) {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339Nano, r.word(name))
+	if err != nil || at.Year() < 1970 || at.Year() > 9999 {
+		r.fault(name, intake.InvalidFormat, "is not a time such as 2026-08-23T14:05:09Z")
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
+// id reads an id with a prefix.
+func (r *queryReader) id(name, prefix string) string {
+	if !r.c.query.Has(name) {
+		return ""
+	}
+	if _, err := email.ParseID(prefix, r.word(name)); err != nil {
+		r.fault(name, intake.InvalidFormat, "is not an id of the form "+prefix+"_...")
+		return ""
+	}
+	return r.word(name)
+}
+
+// err is the *problem with all faults, or nil.
+func (r *queryReader) err() error {
+	if len(r.faults) == 0 {
+		return nil
+	}
+	return badParameters(r.faults)
+}
+
+// filters name a list and its filters for listHash: order and page size do not
+// matter, and each spelling of a value is a filter of its own.
+func (c *call) filters(list string, parameters []string) []string {
+	out := []string{list}
+	for _, name := range slices.Sorted(slices.Values(parameters)) {
+		if name != "limit" && name != "cursor" && name != "wait" {
+			out = append(out, name, strings.Join(slices.Compact(slices.Sorted(slices.Values(c.query[name]))), "\x01"))
+		}
+	}
+	return out
 }
 
 // limit reads the page size. Errors: *problem invalid_parameter.

@@ -50,8 +50,11 @@ func (d *door) writeProblem(g *gin.Context, p *problem) {
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
-	if p.code == idempotencyInProgress {
+	switch {
+	case p.code == idempotencyInProgress:
 		h.Set("Retry-After", strconv.Itoa(retryShortly))
+	case p.retryAfter > 0:
+		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}
 	g.Abort()
 	writeJSON(g, body.Status, "application/problem+json", body)
@@ -93,6 +96,11 @@ func problemFor(err error) *problem {
 		}
 	case errors.Is(err, store.ErrNotFound):
 		return &problem{code: notFound, detail: "There is no message with this id.", resource: "message"}
+	case errors.Is(err, store.ErrGap):
+		return &problem{
+			code: cursorExpired, parameter: "cursor",
+			detail: "The events behind this cursor are not all known any more. Read the state of your messages, and begin without a cursor.",
+		}
 	case errors.Is(err, store.ErrCursor):
 		return badParameter("cursor", intake.InvalidFormat, "is not a cursor of this list")
 	case errors.Is(err, store.ErrFull):
@@ -101,6 +109,14 @@ func problemFor(err error) *problem {
 		return &problem{code: serviceUnavailable, detail: "The service cannot reach its store. Try again soon."}
 	}
 	return &problem{code: internalError, detail: "Something went wrong on our side. The request may be repeated."}
+}
+
+// missing says what kind of object was not found.
+func missing(resource string, err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return &problem{code: notFound, detail: "There is no " + resource + " with this id.", resource: resource}
+	}
+	return err
 }
 
 // invalidBody is the answer to a body that is JSON but not what we expect.

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"postrider/internal/email"
 )
 
@@ -112,6 +114,21 @@ type recipientView struct {
 	OpenedAt       stamp               `json:"opened_at"`
 	ClickedAt      stamp               `json:"clicked_at"`
 	LastResponse   *replyView          `json:"last_response"`
+	WaitingFor     *waitingView        `json:"waiting_for"`
+}
+
+// waitingView is why a recipient waits; until is null if it may be tried at any moment.
+type waitingView struct {
+	Reason email.Hold `json:"reason"`
+	Detail text       `json:"detail"`
+	Until  stamp      `json:"until"`
+}
+
+func viewWaiting(w *email.WaitingFor) *waitingView {
+	if w == nil {
+		return nil
+	}
+	return &waitingView{w.Reason, text(w.Detail), stamp(w.Until)}
 }
 
 // replyView is the last word of a remote server.
@@ -135,7 +152,7 @@ func viewReply(r *email.Reply) *replyView {
 	}
 }
 
-func viewMessage(m *email.Message) messageView {
+func viewMessage(m *email.Message, now time.Time) messageView {
 	v := messageView{
 		messageHead: viewHead(m),
 		From:        viewAddress(m.From), To: viewAddresses(m.To), Cc: viewAddresses(m.Cc),
@@ -152,7 +169,7 @@ func viewMessage(m *email.Message) messageView {
 			Seq: s.Seq, Attempts: s.Attempts,
 			FirstAttemptAt: stamp(s.FirstAttemptAt), LastAttemptAt: stamp(s.LastAttemptAt),
 			NextAttemptAt: stamp(s.NextAttemptAt), DeliveredAt: stamp(s.DeliveredAt), BouncedAt: stamp(s.BouncedAt),
-			LastResponse: viewReply(s.LastReply),
+			LastResponse: viewReply(s.LastReply), WaitingFor: viewWaiting(m.WaitingFor(i, now)),
 		}
 	}
 	return v
@@ -183,9 +200,9 @@ type attachmentView struct {
 	SizeBytes   int    `json:"size_bytes"`
 }
 
-func viewWithContent(m *email.Message, c *email.Content) contentView {
+func viewWithContent(m *email.Message, c *email.Content, now time.Time) contentView {
 	v := contentView{
-		messageView: viewMessage(m), HTML: text(c.HTML), Text: text(c.Text), Headers: fields(c.Headers),
+		messageView: viewMessage(m, now), HTML: text(c.HTML), Text: text(c.Text), Headers: fields(c.Headers),
 		Attachments: make([]attachmentView, len(c.Attachments)),
 	}
 	for i, a := range c.Attachments {

@@ -14,6 +14,7 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev) # the race detector links with it
 [ -x /usr/bin/python3 ] || missing+=(python3)
 /usr/bin/python3 -c 'import dkim, nacl' 2>/dev/null || missing+=(python3-dkim python3-nacl)
+command -v npm >/dev/null || missing+=(nodejs npm) # the linter of openapi.yaml
 /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || missing+=(python3-aiosmtpd)
 ldconfig -p 2>/dev/null | grep -q libnss_wrapper || [ -n "$(ls /usr/lib/*/libnss_wrapper.so 2>/dev/null)" ] || missing+=(libnss-wrapper)
 [ -x /usr/sbin/smtp-sink ] || [ -x "$cache/postfix/usr/sbin/smtp-sink" ] || unpack+=(postfix)

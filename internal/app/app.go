@@ -247,9 +247,9 @@ func (a *App) listen() error {
 			return err
 		}
 		door = api.New(api.Options{
-			Desk: a.Desk, Store: a.Store, Poster: a.poster, PublicURL: a.options.Config.PublicURL,
+			Desk: a.Desk, Store: a.Store, Signer: a.Domains, Poster: a.poster, PublicURL: a.options.Config.PublicURL,
 			Version: a.options.Version, Log: a.options.Log,
-			Draining: a.health.draining.Load, Metrics: api.NewMetrics(a.registry),
+			RateLimit: a.options.Config.RateLimit, Draining: a.health.draining.Load, Metrics: api.NewMetrics(a.registry),
 		})
 	}
 	a.handler = a.operations(door)

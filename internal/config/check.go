@@ -35,6 +35,12 @@ func (c *Config) Validate() error {
 		{"--mx-port", func() error { return checkPort(c.MXPort) }},
 		{"--allow-unsafe", func() error { return checkWords(c.AllowUnsafe) }},
 		{"--retry-schedule", func() error { return checkDelays(c.RetrySchedule) }},
+		{"--rate-limit", func() error {
+			if c.RateLimit < 0 || c.RateLimit > 1_000_000 {
+				return fmt.Errorf("must be 0 to 1000000")
+			}
+			return nil
+		}},
 		{"--concurrency", func() error {
 			if c.Concurrency < 1 || c.Concurrency > 10000 {
 				return fmt.Errorf("must be 1 to 10000")

@@ -61,6 +61,8 @@ type Config struct {
 	RequireVerifiedDomains bool `name:"require-verified-domains" env:"POSTRIDER_REQUIRE_VERIFIED_DOMAINS" default:"true" negatable:"" help:"Refuse live mail from domains without a verified DKIM record. Default true."`
 	AllowReservedDomains   bool `name:"allow-reserved-domains" env:"POSTRIDER_ALLOW_RESERVED_DOMAINS" default:"false" negatable:"" help:"Accept live mail to example.com, *.test and their like. Default false."`
 
+	RateLimit int `name:"rate-limit" env:"POSTRIDER_RATE_LIMIT" default:"200" placeholder:"N" help:"Requests a second of one API key over all processes, twice as many at once; 0: any number. Default 200."`
+
 	AllowUnsafe []string `name:"allow-unsafe" env:"POSTRIDER_ALLOW_UNSAFE" placeholder:"WORD,..." help:"Refusals at start to override, by the words that serve prints with them."`
 
 	LogFormat string `name:"log-format" env:"POSTRIDER_LOG_FORMAT" default:"${log_format}" enum:"text,json" help:"Form of the log on standard error: text or json. Default ${log_format}."`

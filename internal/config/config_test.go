@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Config{
-		HTTPAddr: ":8025", MXPort: 25, Concurrency: 256, Envelope: "domain", Streams: []string{"transactional=default", "critical=critical", "bulk=bulk"},
+		HTTPAddr: ":8025", MXPort: 25, Concurrency: 256, RateLimit: 200, Envelope: "domain", Streams: []string{"transactional=default", "critical=critical", "bulk=bulk"},
 		RequireVerifiedDomains: true, LogFormat: "json", Roles: []string{"api", "worker"},
 		RetrySchedule: []time.Duration{
 			time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour,
