@@ -43,7 +43,7 @@ func New(ctx context.Context) (*Rig, error) {
 	}
 	r := &Rig{Dir: dir}
 	build := exec.CommandContext(ctx, "go", "build", "-tags", "nomsgpack", "-trimpath", "-o", dir+"/",
-		"./bench/sink", "./bench/inject", "./bench/wire", "./bench/thin", underTest)
+		"./bench/sink", "./bench/inject", "./bench/wire", "./bench/thin", "./bench/bare", underTest)
 	if out, err := build.CombinedOutput(); err != nil {
 		r.Close()
 		return nil, fmt.Errorf("build: %w\n%s", err, out)

@@ -49,6 +49,7 @@ func (r *Rig) Install(ctx context.Context, redis *Redis, sink *Sink, sign bool) 
 		"POSTRIDER_RETURN_PATH_DOMAIN=" + c.ReturnPathDomain, "POSTRIDER_RELAY=smtp://" + sink.SMTP,
 		"POSTRIDER_HOSTNAME=mail." + SendingDomain, "POSTRIDER_ALLOW_RESERVED_DOMAINS=true",
 		fmt.Sprintf("POSTRIDER_REQUIRE_VERIFIED_DOMAINS=%v", sign), "POSTRIDER_LOG_FORMAT=json",
+		"POSTRIDER_RATE_LIMIT=0", // one key is all apps of a benchmark
 		"POSTRIDER_DATA_DIR=" + filepath.Join(redis.dir, "data"),
 	}}
 	if s.Key, err = s.Command(ctx, "keys", "create", "--name", "bench"); err != nil {
