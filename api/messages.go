@@ -100,7 +100,7 @@ func (d *door) raw(c *call) error {
 
 // listParameters are the query parameters of GET /messages.
 func listParameters() []string {
-	return []string{"limit", "cursor", "recipient", "status", "tag", "from", "stream", "created_after", "created_before"}
+	return []string{"limit", "cursor", "recipient", "status", "tag", "from", "stream", "batch_id", "created_after", "created_before"}
 }
 
 // list is GET /messages, newest first.
@@ -139,7 +139,7 @@ func (c *call) filter() (store.Filter, error) {
 	r := &queryReader{c: c}
 	f := store.Filter{
 		Recipient: r.address("recipient"), From: r.address("from"), Status: email.Status(r.word("status")),
-		Stream: r.word("stream"), Tags: slices.Compact(slices.Sorted(slices.Values(c.query["tag"]))),
+		Stream: r.word("stream"), Batch: r.id("batch_id", email.BatchPrefix), Tags: slices.Compact(slices.Sorted(slices.Values(c.query["tag"]))),
 		CreatedAfter: r.time("created_after"), CreatedBefore: r.time("created_before"),
 	}
 	if c.query.Has("status") && !slices.Contains(email.MessageStatuses(), f.Status) {

@@ -116,7 +116,7 @@ func Data(m *email.Message, e email.Event) (json.RawMessage, error) {
 	d := data{
 		Message: message{
 			ID: m.ID, MessageID: m.MessageID, CreatedAt: Stamp(m.CreatedAt), From: mailbox{m.From.Email, Text(m.From.Name)},
-			Subject: m.Subject, Tags: append([]string{}, m.Tags...), Metadata: object(m.Metadata), Stream: m.Stream,
+			Subject: m.Subject, Tags: append([]string{}, m.Tags...), Metadata: object(m.Metadata), Stream: m.Stream, BatchID: Text(m.BatchID),
 		},
 		Recipient: recipient{
 			Email: r.Address.Email, Type: r.Type, Status: e.Status, PreviousStatus: Text(e.Previous),

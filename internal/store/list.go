@@ -21,6 +21,7 @@ type Filter struct {
 	// From is a whole address; case does not matter.
 	From   string
 	Stream string
+	Batch  string // id
 	// CreatedAfter and CreatedBefore exclude the moment itself.
 	CreatedAfter, CreatedBefore time.Time
 }
@@ -37,6 +38,7 @@ func (f Filter) match(m *email.Message) bool {
 	switch {
 	case f.From != "" && !strings.EqualFold(m.From.Email, f.From),
 		f.Stream != "" && m.Stream != f.Stream,
+		f.Batch != "" && m.BatchID != f.Batch,
 		!f.CreatedAfter.IsZero() && !m.CreatedAt.After(f.CreatedAfter),
 		!f.CreatedBefore.IsZero() && !m.CreatedAt.Before(f.CreatedBefore):
 		return false
@@ -67,6 +69,9 @@ func (f Filter) indexes(k shardKeys) []string {
 	}
 	for _, tag := range f.Tags {
 		keys = append(keys, k.tag(tag))
+	}
+	if f.Batch != "" {
+		keys = append(keys, k.batch(f.Batch))
 	}
 	if f.Status != "" {
 		keys = append(keys, k.status(f.Status))

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -26,6 +27,9 @@ func TestListFilters(t *testing.T) {
 		for i := range 12 {
 			s := draft(f.Messages, fmt.Sprintf("User%d@example.org", i%3))
 			s.Message.Tags = []string{"all", fmt.Sprintf("mod%d", i%2)}
+			if i < 2 {
+				s.Message.BatchID = "bat_01k3b8v4z0e9x8d6w5s4r3q2p1"
+			}
 			all = append(all, f.accept(t, s))
 		}
 		claim := f.begin(t, all[4], 0, start())
@@ -41,6 +45,12 @@ func TestListFilters(t *testing.T) {
 			{"two tags", Filter{Tags: []string{"all", "mod0"}}, func(i int) bool { return i%2 == 0 }},
 			{"status", Filter{Status: email.Delivered}, func(i int) bool { return i == 4 }},
 			{"all three", Filter{Recipient: "user1@example.org", Status: email.Queued, Tags: []string{"mod0"}}, func(i int) bool { return i == 10 }},
+			{"batch", Filter{Batch: "bat_01k3b8v4z0e9x8d6w5s4r3q2p1"}, func(i int) bool { return i < 2 }},
+			{"batch and tag", Filter{Batch: "bat_01k3b8v4z0e9x8d6w5s4r3q2p1", Tags: []string{"mod1"}}, func(i int) bool { return i == 1 }},
+			{"from, stream and time", Filter{
+				From: "HI@acme.com", Stream: "transactional", CreatedAfter: start().Add(-time.Second), Tags: []string{"mod0"},
+			}, func(i int) bool { return i%2 == 0 }},
+			{"not after itself", Filter{CreatedAfter: start()}, func(int) bool { return false }},
 			{"none", Filter{Recipient: "nobody@example.org"}, func(int) bool { return false }},
 			{"no such tag", Filter{Tags: []string{"all", "other"}}, func(int) bool { return false }},
 		} {
