@@ -21,6 +21,7 @@ import (
 
 	"postrider/api"
 	"postrider/internal/config"
+	"postrider/internal/convoy"
 	"postrider/internal/domains"
 	"postrider/internal/intake"
 	"postrider/internal/queue"
@@ -147,12 +148,13 @@ func (a *App) openStore(ctx context.Context) error {
 		return err
 	}
 	a.closers = append(a.closers, queued.Close)
-	a.Store = store.New(own, store.Options{Log: a.options.Log, InProcess: a.options.InProcess, Sealer: a.options.Secret})
-	a.Queue = queue.NewClient(queued)
+	jobs := convoy.New(queued)
+	a.Store = store.New(convoy.New(own), store.Options{Log: a.options.Log, InProcess: a.options.InProcess, Sealer: a.options.Secret})
+	a.Queue = queue.NewClient(jobs)
 	a.health = &health{app: a, ping: func(ctx context.Context) error { return own.Ping(ctx).Err() }}
 	a.registry.MustRegister(&backlog{app: a})
 	if a.options.Config.Has(config.RoleWorker) {
-		a.openQueues(queued)
+		a.openQueues(jobs)
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func importRules() []importRule {
 		},
 		{
 			reason: "state is reached through store and queue: key names and scripts in one place",
-			from:   []string{"..."}, except: []string{"internal/store", "internal/queue", "internal/app", "internal/dev", "bench/..."},
+			from:   []string{"..."}, except: []string{"internal/store", "internal/queue", "internal/convoy", "internal/app", "internal/dev", "bench/..."},
 			deny: []string{"github.com/redis/go-redis/..."},
 		},
 		{
