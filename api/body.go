@@ -13,24 +13,30 @@ import (
 	"postrider/internal/intake"
 )
 
-// maxBody is the largest request (api.md 22): a mail of 20 MiB with its base64.
-const maxBody = 28 << 20
+// The largest requests (api.md 22): a mail of 20 MiB with its base64, and a batch.
+const (
+	maxBody      = 28 << 20
+	maxBatchBody = 30 << 20
+)
 
 // readJSON reads a request's body as one JSON value. Errors: *problem.
-func readJSON(r *http.Request) (*document, error) {
+func readJSON(r *http.Request) (*document, error) { return readJSONUpTo(r, maxBody, maxValues) }
+
+// readJSONUpTo is readJSON for a body of at most so many octets and values.
+func readJSONUpTo(r *http.Request, octets int64, values int) (*document, error) {
 	if err := requireJSON(r.Header); err != nil {
 		return nil, err
 	}
-	data, err := readBody(r)
+	data, err := readBody(r, octets)
 	if err != nil {
 		return nil, err
 	}
-	return readDocument(data)
+	return readDocument(data, values)
 }
 
 // readDocument reads a body as one JSON value. Errors: *problem.
-func readDocument(data []byte) (*document, error) {
-	doc, err := parseJSON(data)
+func readDocument(data []byte, values int) (*document, error) {
+	doc, err := parseUpTo(data, values)
 	var syntax *syntaxError
 	if errors.As(err, &syntax) {
 		return nil, &problem{
@@ -70,17 +76,17 @@ func requireJSON(h http.Header) error {
 	return nil
 }
 
-// readBody reads at most maxBody octets. Errors: *problem.
-func readBody(r *http.Request) ([]byte, error) {
-	if r.ContentLength > maxBody {
-		return nil, tooLarge(&r.ContentLength)
+// readBody reads at most limit octets. Errors: *problem.
+func readBody(r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, tooLarge(limit, &r.ContentLength)
 	}
 	var b bytes.Buffer
 	// The length is only what the client says, so it buys little in advance.
 	b.Grow(int(min(max(r.ContentLength, 0), 1<<20)) + bytes.MinRead)
-	n, err := b.ReadFrom(io.LimitReader(r.Body, maxBody+1))
-	if n > maxBody {
-		return nil, tooLarge(nil)
+	n, err := b.ReadFrom(io.LimitReader(r.Body, limit+1))
+	if n > limit {
+		return nil, tooLarge(limit, nil)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, &problem{code: requestTimeout, detail: "The body did not arrive in time. The request may be repeated."}
@@ -92,8 +98,7 @@ func readBody(r *http.Request) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func tooLarge(actual *int64) *problem {
-	limit := int64(maxBody)
+func tooLarge(limit int64, actual *int64) *problem {
 	return &problem{
 		code: requestTooLarge, limitBytes: &limit, actualBytes: actual,
 		detail: fmt.Sprintf("The body is larger than %d octets.", limit),
@@ -103,7 +108,7 @@ func tooLarge(actual *int64) *problem {
 // readOptionalJSON reads a request whose body may be missing: then it is an empty
 // object. Errors: *problem.
 func readOptionalJSON(r *http.Request) (*document, error) {
-	data, err := readBody(r)
+	data, err := readBody(r, maxBody)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +118,7 @@ func readOptionalJSON(r *http.Request) (*document, error) {
 	if err := requireJSON(r.Header); err != nil {
 		return nil, err
 	}
-	return readDocument(data)
+	return readDocument(data, maxValues)
 }
 
 // noBody accepts a request without a body, or with an object that says nothing.

@@ -22,20 +22,24 @@ func (d *decoder) wrongType(pointer, want string) {
 
 // decodeDraft reads the body of a send request (api.md 3.1).
 func decodeDraft(doc *document) (intake.Draft, []intake.Fault) {
-	var (
-		draft intake.Draft
-		d     decoder
-	)
-	switch {
-	case doc.root.kind != objectKind:
-		d.wrongType("#", "an object")
-	case doc.crowded:
+	if doc.crowded && doc.root.kind == objectKind {
+		var d decoder
 		d.fault("#", intake.TooMany, fmt.Sprintf("has more than %d values", maxValues))
-	default:
-		for _, m := range doc.root.children {
-			if m.given() {
-				d.message(&draft, m)
-			}
+		return intake.Draft{}, d.faults
+	}
+	return draftOf(doc.root)
+}
+
+// draftOf reads a message.
+func draftOf(n *node) (draft intake.Draft, faults []intake.Fault) {
+	var d decoder
+	if n.kind != objectKind {
+		d.wrongType("#", "an object")
+		return draft, d.faults
+	}
+	for _, m := range n.children {
+		if m.given() {
+			d.message(&draft, m)
 		}
 	}
 	return draft, d.faults

@@ -33,15 +33,19 @@ func parseIdempotencyKey(value string) (key string, ok bool) {
 			return "", false
 		}
 	}
+	return key, validIdempotencyKey(key)
+}
+
+func validIdempotencyKey(key string) bool {
 	if key == "" || len(key) > maxIdempotencyKey || strings.Trim(key, " ") != key {
-		return "", false
+		return false
 	}
 	for i := range len(key) {
 		if key[i] < ' ' || key[i] > '~' {
-			return "", false
+			return false
 		}
 	}
-	return key, true
+	return true
 }
 
 // unquote reads a string of RFC 8941 3.3.3 and nothing after it.

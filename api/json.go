@@ -9,8 +9,9 @@ import (
 
 // Limits of a request body's shape. No acceptable request comes near them.
 const (
-	maxDepth  = 32
-	maxValues = 10_000
+	maxDepth       = 32
+	maxValues      = 10_000
+	maxBatchValues = 100_000
 )
 
 // syntaxError says where a body stops being JSON as we read it.
@@ -25,14 +26,17 @@ func (e *syntaxError) Error() string { return fmt.Sprintf("offset %d: %s", e.off
 type document struct {
 	root       *node
 	duplicates []string // pointers of members that occur more than once
-	crowded    bool     // it has more than maxValues values; the tree is cut
+	crowded    bool     // it has more values than it may; the tree is cut
 }
 
 // parseJSON reads exactly one JSON value (RFC 8259) and is stricter than the RFC must
 // be: valid UTF-8, no byte order mark, no lone surrogates, at most maxDepth levels.
 // Errors: *syntaxError.
-func parseJSON(data []byte) (*document, error) {
-	s := &scanner{data: data}
+func parseJSON(data []byte) (*document, error) { return parseUpTo(data, maxValues) }
+
+// parseUpTo is parseJSON for a body of at most so many values.
+func parseUpTo(data []byte, values int) (*document, error) {
+	s := &scanner{data: data, most: values}
 	s.space()
 	root, err := s.value("#", 1)
 	if err != nil {
@@ -50,13 +54,14 @@ type scanner struct {
 	data       []byte
 	pos        int
 	values     int
+	most       int // values that are kept
 	duplicates []string
 }
 
 func (s *scanner) fail(why string) error { return &syntaxError{s.pos, why} }
 
 // crowded means that the tree is no longer kept, only the syntax checked.
-func (s *scanner) crowded() bool { return s.values > maxValues }
+func (s *scanner) crowded() bool { return s.values > s.most }
 
 // space skips white space (RFC 8259 2).
 func (s *scanner) space() {

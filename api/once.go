@@ -63,13 +63,7 @@ func (d *door) onceWithin(c *call, route string, doc *document, limit time.Durat
 		return err
 	}
 	if held == nil {
-		var r reply
-		if err := json.Unmarshal(kept, &r); err != nil {
-			return fmt.Errorf("read a kept answer: %w", err)
-		}
-		c.Header("Idempotent-Replayed", "true")
-		c.replied(&r)
-		return nil
+		return c.replay(kept)
 	}
 	r, err := d.holding(ctx, held, do)
 	if err != nil {

@@ -72,7 +72,7 @@ func TestProblemCodesAreThoseOfTheContract(t *testing.T) {
 // Strict requests, documented operations: what api.md 20 asks of the file.
 func TestContractIsStrict(t *testing.T) {
 	doc := loadContract(t)
-	for _, name := range []string{"SendRequest", "AttachmentInput", "CancelRequest", "MessagePatch", "WebhookRequest", "WebhookPatch", "WebhookTestRequest", "SuppressionRequest", "SuppressionBatchRequest"} {
+	for _, name := range []string{"SendRequest", "BatchRequest", "BatchItem", "AttachmentInput", "CancelRequest", "MessagePatch", "WebhookRequest", "WebhookPatch", "WebhookTestRequest", "SuppressionRequest", "SuppressionBatchRequest"} {
 		if extra := doc.Components.Schemas[name].Value.AdditionalProperties.Has; extra == nil || *extra {
 			t.Errorf("%s allows other members", name)
 		}
@@ -166,13 +166,20 @@ func (h *house) sendParameter(method, target string, p *openapi3.Parameter) {
 		body, contentType = "email\n", "text/csv"
 	case method == http.MethodPost && strings.HasSuffix(target, "/messages"):
 		body = minimal
+	case method == http.MethodPost && strings.HasSuffix(target, "/batch"):
+		body = batchOf("", minimal)
 	case method == http.MethodPost && strings.HasSuffix(target, "/webhooks"):
 		body = minimalHook
 	}
 	var a *answer
 	switch p.In {
 	case openapi3.ParameterInQuery:
-		a = h.do(method, target+"?"+url.Values{p.Name: values}.Encode(), nil)
+		query := target + "?" + url.Values{p.Name: values}.Encode()
+		if method == http.MethodPost {
+			a = h.post(query, body)
+		} else {
+			a = h.do(method, query, nil)
+		}
 	case openapi3.ParameterInHeader:
 		h.forgetKeys() // all operations have the same example
 		a = h.do(method, target, strings.NewReader(body), header(p.Name, values...), header("Content-Type", contentType))
@@ -217,7 +224,7 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	limited := openHouse(t, func(o *Options) { o.RateLimit = 1 })
 	full := openHouse(t)
 	full.rdb.AddHook(oom{})
-	for _, s := range slices.Concat(sendScenes(), readScenes(), cancelScenes(), rescheduleScenes(), logScenes(), pageScenes(), webhookScenes(), suppressionScenes(), h.commonScenes()) {
+	for _, s := range slices.Concat(sendScenes(), batchScenes(), readScenes(), cancelScenes(), rescheduleScenes(), logScenes(), pageScenes(), webhookScenes(), suppressionScenes(), h.commonScenes()) {
 		where := h
 		switch s.code {
 		case requestTimeout:
@@ -269,6 +276,7 @@ func sendScenes() []scene {
 		strings.Repeat("QUFB", messageLimit/4) + `"}]}`
 	return []scene{
 		{op, "", post(minimal)},
+		{op, "", func(h *house) *answer { return h.post("/v1/messages?dry_run=true", minimal) }},
 		{op, requestTimeout, func(h *house) *answer { return h.stall(http.MethodPost, "/v1/messages") }},
 		{op, malformedJSON, post(`{"from"`)},
 		{op, duplicateMember, post(`{"to":"a@b.example","to":"c@d.example"}`)},

@@ -40,6 +40,7 @@ const (
 	unsupportedMediaType  code = "unsupported_media_type"
 	validationFailed      code = "validation_failed"
 	domainNotVerified     code = "domain_not_verified"
+	batchRejected         code = "batch_rejected"
 	idempotencyKeyReused  code = "idempotency_key_reused"
 	rateLimited           code = "rate_limited"
 	internalError         code = "internal_error"
@@ -80,6 +81,7 @@ func problemKinds() map[code]kindOfProblem {
 		unsupportedMediaType:  {http.StatusUnsupportedMediaType, "Unsupported media type", false},
 		validationFailed:      {http.StatusUnprocessableEntity, "Request validation failed", false},
 		domainNotVerified:     {http.StatusUnprocessableEntity, "Domain not verified", false},
+		batchRejected:         {http.StatusUnprocessableEntity, "Batch rejected", false},
 		idempotencyKeyReused:  {http.StatusUnprocessableEntity, "Idempotency-Key reused", false},
 		rateLimited:           {http.StatusTooManyRequests, "Rate limited", true},
 		internalError:         {http.StatusInternalServerError, "Internal error", true},
@@ -107,6 +109,7 @@ type problem struct {
 	limitBytes    *int64
 	actualBytes   *int64
 	retryAfter    int // seconds; 0: as its kind says
+	results       []resultView
 }
 
 func (p *problem) Error() string { return string(p.code) + ": " + p.detail }
@@ -133,18 +136,19 @@ type problemBody struct {
 	RequestID string `json:"request_id"`
 	Retryable bool   `json:"retryable"`
 
-	Parameter     string  `json:"parameter,omitempty"`
-	Header        string  `json:"header,omitempty"`
-	Offset        *int    `json:"offset,omitempty"`
-	RequiredScope string  `json:"required_scope,omitempty"`
-	Resource      string  `json:"resource,omitempty"`
-	MessageStatus string  `json:"message_status,omitempty"`
-	Domain        string  `json:"domain,omitempty"`
-	DomainID      *text   `json:"domain_id,omitempty"`
-	LimitBytes    *int64  `json:"limit_bytes,omitempty"`
-	ActualBytes   *int64  `json:"actual_bytes,omitempty"`
-	Errors        []fault `json:"errors,omitempty"`
-	Truncated     bool    `json:"truncated,omitempty"`
+	Parameter     string       `json:"parameter,omitempty"`
+	Header        string       `json:"header,omitempty"`
+	Offset        *int         `json:"offset,omitempty"`
+	RequiredScope string       `json:"required_scope,omitempty"`
+	Resource      string       `json:"resource,omitempty"`
+	MessageStatus string       `json:"message_status,omitempty"`
+	Domain        string       `json:"domain,omitempty"`
+	DomainID      *text        `json:"domain_id,omitempty"`
+	LimitBytes    *int64       `json:"limit_bytes,omitempty"`
+	ActualBytes   *int64       `json:"actual_bytes,omitempty"`
+	Errors        []fault      `json:"errors,omitempty"`
+	Truncated     bool         `json:"truncated,omitempty"`
+	Results       []resultView `json:"results,omitempty"`
 }
 
 // body writes a problem out for one request.
@@ -156,6 +160,7 @@ func (p *problem) body(requestID string) problemBody {
 		Parameter: p.parameter, Header: p.header, Offset: p.offset, RequiredScope: p.requiredScope,
 		Resource: p.resource, MessageStatus: p.messageStatus, Domain: p.domain, DomainID: p.domainID,
 		LimitBytes: p.limitBytes, ActualBytes: p.actualBytes, Errors: p.errors,
+		Results: p.results,
 	}
 	if len(b.Errors) > maxErrors {
 		b.Errors, b.Truncated = b.Errors[:maxErrors], true

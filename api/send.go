@@ -14,10 +14,9 @@ const sendRoute = "/v1/messages"
 
 // send is POST /messages: the order of checks is api.md 3.3.
 func (d *door) send(c *call) error {
-	if c.query.Has("dry_run") {
-		p := invalidBody([]fault{{Parameter: "dry_run", Code: intake.UnsupportedFeature, Detail: "is not supported by this version"}})
-		p.detail = "The query parameter dry_run is not supported by this version."
-		return p
+	dry, err := c.dryRun()
+	if err != nil {
+		return err
 	}
 	doc, err := readJSON(c.Request)
 	if err != nil {
@@ -27,8 +26,11 @@ func (d *door) send(c *call) error {
 	if request.IdempotencyKey, err = c.idempotencyKey(); err != nil {
 		return err
 	}
-	if request.IdempotencyKey != "" && !doc.crowded {
+	if request.IdempotencyKey != "" && !doc.crowded && !dry {
 		request.Fingerprint = fingerprint(http.MethodPost, sendRoute, doc.root)
+	}
+	if dry {
+		return d.preview(c, doc, &request)
 	}
 	msg, replayed, err := d.accept(c, doc, &request)
 	if err != nil {
@@ -42,11 +44,19 @@ func (d *door) send(c *call) error {
 }
 
 func (d *door) accept(c *call, doc *document, r *intake.Request) (msg *email.Message, replayed bool, err error) {
-	r.Draft, r.Faults = decodeDraft(doc)
-	if doc.crowded || doc.root.kind != objectKind {
-		return nil, false, &intake.Invalid{Faults: r.Faults}
+	if err := takeDraft(doc, r); err != nil {
+		return nil, false, err
 	}
 	return d.desk.Accept(c.ctx(), *r)
+}
+
+// takeDraft reads the message into a request. Errors: *intake.Invalid if it is none.
+func takeDraft(doc *document, r *intake.Request) error {
+	r.Draft, r.Faults = decodeDraft(doc)
+	if doc.crowded || doc.root.kind != objectKind {
+		return &intake.Invalid{Faults: r.Faults}
+	}
+	return nil
 }
 
 // unlessReplayed answers a refusal, unless the request's Idempotency-Key was used: that

@@ -58,7 +58,7 @@ func TestSendRefusesByHeaderAndQuery(t *testing.T) {
 		{"mistyped key", "/v1/messages", 401, invalidAPIKey, as(h.keys["full"][:50] + "aaaaaaa")},
 		{"without the scope", "/v1/messages", 403, insufficientScope, as(h.keys["read"])},
 		{"key in the query", "/v1/messages?api_key=x", 400, invalidParameter, func(*http.Request) {}},
-		{"dry run", "/v1/messages?dry_run=true", 422, validationFailed, func(*http.Request) {}},
+		{"dry run", "/v1/messages?dry_run=1", 400, invalidParameter, func(*http.Request) {}},
 		{"malformed query", "/v1/messages?a=%zz", 400, invalidParameter, func(*http.Request) {}},
 		{"no content type", "/v1/messages", 415, unsupportedMediaType, func(r *http.Request) { r.Header.Del("Content-Type") }},
 		{"form", "/v1/messages", 415, unsupportedMediaType, header("Content-Type", "application/x-www-form-urlencoded")},

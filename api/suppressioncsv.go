@@ -126,7 +126,7 @@ func (d *door) importSuppressions(c *call) error {
 	if err := requireCSV(c.Request.Header); err != nil {
 		return err
 	}
-	data, err := readBody(c.Request)
+	data, err := readBody(c.Request, maxBody)
 	var p *problem
 	if errors.As(err, &p) && p.code == malformedJSON {
 		return importFaults([]fault{rowFault(1, "", intake.InvalidFormat, "begins a file that ended before its time")})

@@ -149,7 +149,9 @@ func (a *App) openStore(ctx context.Context) error {
 	}
 	a.closers = append(a.closers, queued.Close)
 	jobs := convoy.New(queued)
-	a.Store = store.New(convoy.New(own), store.Options{Log: a.options.Log, InProcess: a.options.InProcess, Sealer: a.options.Secret})
+	a.Store = store.New(convoy.New(own), store.Options{
+		Log: a.options.Log, InProcess: a.options.InProcess, Sealer: a.options.Secret, IdempotencyWindow: a.options.Config.IdempotencyWindow,
+	})
 	a.Queue = queue.NewClient(jobs)
 	a.health = &health{app: a, ping: func(ctx context.Context) error { return own.Ping(ctx).Err() }}
 	a.registry.MustRegister(&backlog{app: a})

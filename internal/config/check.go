@@ -34,6 +34,12 @@ func (c *Config) Validate() error {
 		{"--streams", func() error { _, err := c.StreamQueues(); return err }},
 		{"--mx-port", func() error { return checkPort(c.MXPort) }},
 		{"--allow-unsafe", func() error { return checkWords(c.AllowUnsafe) }},
+		{"--idempotency-window", func() error {
+			if c.IdempotencyWindow < time.Hour || c.IdempotencyWindow > 30*24*time.Hour {
+				return fmt.Errorf("must be 1h to 720h")
+			}
+			return nil
+		}},
 		{"--retry-schedule", func() error { return checkDelays(c.RetrySchedule) }},
 		{"--rate-limit", func() error {
 			if c.RateLimit < 0 || c.RateLimit > 1_000_000 {

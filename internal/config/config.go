@@ -63,6 +63,8 @@ type Config struct {
 
 	RateLimit int `name:"rate-limit" env:"POSTRIDER_RATE_LIMIT" default:"200" placeholder:"N" help:"Requests a second of one API key over all processes, twice as many at once; 0: any number. Default 200."`
 
+	IdempotencyWindow time.Duration `name:"idempotency-window" env:"POSTRIDER_IDEMPOTENCY_WINDOW" default:"24h" placeholder:"DURATION" help:"How long an Idempotency-Key counts: 1h to 720h. Default 24h."`
+
 	AllowUnsafe []string `name:"allow-unsafe" env:"POSTRIDER_ALLOW_UNSAFE" placeholder:"WORD,..." help:"Refusals at start to override, by the words that serve prints with them."`
 
 	LogFormat string `name:"log-format" env:"POSTRIDER_LOG_FORMAT" default:"${log_format}" enum:"text,json" help:"Form of the log on standard error: text or json. Default ${log_format}."`

@@ -108,6 +108,9 @@ func New(o Options) *Desk {
 	return &Desk{options: o}
 }
 
+// Limits are those that the desk holds to.
+func (d *Desk) Limits() Limits { return d.options.Limits }
+
 // Request is one message to accept.
 type Request struct {
 	World          email.World
@@ -124,39 +127,70 @@ type Request struct {
 // that time. Errors: *[Invalid] (all faults), *[NotVerified], *[TooLarge],
 // [store.ErrIdempotencyReused], else internal.
 func (d *Desk) Accept(ctx context.Context, r Request) (msg *email.Message, replayed bool, err error) {
-	c := d.check(&r)
-	if faults := c.faults.all(); len(faults) > 0 {
-		return nil, false, &Invalid{Faults: faults}
-	}
-	returnPath, err := d.returnPath(ctx, c.msg)
+	s, err := d.prepare(ctx, &r, d.options.Store.Messages.ShardFor(r.World, r.IdempotencyKey))
 	if err != nil {
 		return nil, false, err
 	}
+	return d.keepListed(ctx, s)
+}
+
+// prepare checks a request and makes of it what is kept. Errors: as Accept.
+func (d *Desk) prepare(ctx context.Context, r *Request, shard uint8) (*ready, error) {
+	c := d.check(r)
+	if faults := c.faults.all(); len(faults) > 0 {
+		return nil, &Invalid{Faults: faults}
+	}
+	returnPath, err := d.returnPath(ctx, c.msg)
+	if err != nil {
+		return nil, err
+	}
 	if c.encoded > d.options.Limits.MessageBytes {
-		return nil, false, &TooLarge{Limit: d.options.Limits.MessageBytes, Actual: c.encoded}
+		return nil, &TooLarge{Limit: d.options.Limits.MessageBytes, Actual: c.encoded}
 	}
 	if err := c.decodeAttachments(); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if c.generateText {
 		c.content.Text = compose.Text(c.content.HTML)
 	}
-	c.msg.ID = email.NewMessageID(d.options.Store.Messages.ShardFor(r.World, r.IdempotencyKey))
+	c.msg.ID = email.NewMessageID(shard)
 	s := &store.Submission{Message: c.msg, Content: c.content, IdempotencyKey: r.IdempotencyKey, Fingerprint: r.Fingerprint}
-	// Most recipients are on no list: the first try supposes that none is, and the store
-	// says if it knows better.
+	return &ready{checker: c, returnPath: returnPath, Submission: s}, nil
+}
+
+// ready is a message that has no fault, and is complete once the suppressions of its
+// recipients are known.
+type ready struct {
+	*store.Submission
+	checker    *checker
+	returnPath string
+}
+
+// keepListed completes and keeps a message. Most recipients are on no list: the first
+// try supposes that none is, and the store says if it knows better.
+func (d *Desk) keepListed(ctx context.Context, r *ready) (*email.Message, bool, error) {
 	for range listTries {
-		if err := d.complete(c, returnPath, s.Listed); err != nil {
+		if err := d.complete(r.checker, r.returnPath, r.Listed); err != nil {
 			return nil, false, err
 		}
-		msg, replayed, err := d.keep(ctx, s)
+		msg, replayed, err := d.keep(ctx, r.Submission)
 		var changed *store.ListChanged
 		if !errors.As(err, &changed) {
 			return msg, replayed, err
 		}
-		s.Listed = changed.Listed
+		r.Listed = changed.Listed
 	}
 	return nil, false, errors.New("keep the message: its recipients' suppressions keep changing")
+}
+
+// completed completes a message that is not kept by keepListed. Suppressions that
+// change meanwhile are found before its first attempt.
+func (d *Desk) completed(ctx context.Context, r *ready) (*store.Submission, error) {
+	var err error
+	if r.Listed, err = d.options.Store.Messages.Listed(ctx, r.Message); err != nil {
+		return nil, err
+	}
+	return r.Submission, d.complete(r.checker, r.returnPath, r.Listed)
 }
 
 // listTries bounds how often a message is judged anew by suppressions that changed.

@@ -18,6 +18,8 @@ type Limits struct {
 	MaxTTL        time.Duration
 	DefaultTTL    time.Duration
 	MessageBytes  int64 // octets of the composed mail
+	// Batch is how many messages a batch may have, BatchRecipients how many recipients.
+	Batch, BatchRecipients int
 	// ForbiddenExtensions are refused at the end of a file name: lower case, without
 	// the dot. Nil: [ForbiddenExtensions]; empty: none.
 	ForbiddenExtensions []string
@@ -51,6 +53,7 @@ func DefaultLimits() Limits {
 		Recipients: 50, ReplyTo: 10, Subject: 998, Body: 5 << 20, Attachments: 20, Headers: 30, Tags: 10,
 		MetadataKeys: 20, MetadataBytes: 4 << 10, ScheduleAhead: 90 * 24 * time.Hour,
 		MinTTL: time.Minute, MaxTTL: 7 * 24 * time.Hour, DefaultTTL: 3 * 24 * time.Hour, MessageBytes: 20 << 20,
+		Batch: 500, BatchRecipients: 5000,
 		ForbiddenExtensions: ForbiddenExtensions(),
 	}
 }
@@ -71,6 +74,8 @@ func (l Limits) orDefaults() Limits {
 	fill(&l.MaxTTL, d.MaxTTL)
 	fill(&l.DefaultTTL, d.DefaultTTL)
 	fill(&l.MessageBytes, d.MessageBytes)
+	fill(&l.Batch, d.Batch)
+	fill(&l.BatchRecipients, d.BatchRecipients)
 	if l.ForbiddenExtensions == nil {
 		l.ForbiddenExtensions = d.ForbiddenExtensions
 	}

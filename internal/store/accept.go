@@ -204,40 +204,33 @@ func listChanged(msg *email.Message, listed []any) *ListChanged {
 	return changed
 }
 
-func (m *Messages) acceptArgs(msg *email.Message, s *Submission, id, value string) ([]any, error) {
-	fixed, err := encodeMeta(msg)
-	if err != nil {
-		return nil, err
+// parts are what is written down of a new message.
+type parts struct {
+	meta, state, body []byte   // no body: none is kept
+	purge             string   // score; empty: it is not finished
+	due               []string // each entry as envelope and score
+	events            []string
+}
+
+func (m *Messages) partsOf(msg *email.Message, content *email.Content) (p parts, err error) {
+	if p.meta, err = encodeMeta(msg); err != nil {
+		return p, err
 	}
-	now, err := encodeState(msg)
-	if err != nil {
-		return nil, err
+	if p.state, err = encodeState(msg); err != nil {
+		return p, err
 	}
-	body, err := m.packer.packContent(s.Content)
-	if err != nil {
-		return nil, err
-	}
-	purge := ""
 	if !msg.CompletedAt.IsZero() {
-		if msg.DropContent {
-			body = nil
-		}
-		purge = strconv.FormatInt(m.purgeScore(msg.CompletedAt), 10)
+		p.purge = strconv.FormatInt(m.purgeScore(msg.CompletedAt), 10)
 	}
-	var due []any
+	if p.purge == "" || !msg.DropContent {
+		if p.body, err = m.packer.packContent(content); err != nil {
+			return p, err
+		}
+	}
 	for i, e := range msg.Envelopes {
 		if e.State.Phase == email.Waiting {
-			due = append(due, i, dueScore(e.State.NextAt, msg.CreatedAt))
+			p.due = append(p.due, strconv.Itoa(i), strconv.FormatInt(dueScore(e.State.NextAt, msg.CreatedAt), 10))
 		}
-	}
-	args := []any{id, value, m.options.IdempotencyWindow.Milliseconds(), fixed, now, body, purge, len(due) / 2}
-	args = append(args, due...)
-	args = append(args, len(msg.Recipients))
-	for _, r := range msg.Recipients {
-		args = append(args, r.Address.Normalized())
-	}
-	for _, r := range msg.Recipients {
-		args = append(args, s.Listed[r.Address.Normalized()])
 	}
 	for i, r := range msg.Recipients {
 		raw, err := json.Marshal(event{
@@ -245,9 +238,31 @@ func (m *Messages) acceptArgs(msg *email.Message, s *Submission, id, value strin
 			Next: toMS(r.State.NextAttemptAt), Reason: r.State.Reason,
 		})
 		if err != nil {
-			return nil, err
+			return p, err
 		}
-		args = append(args, raw)
+		p.events = append(p.events, string(raw))
+	}
+	return p, nil
+}
+
+func (m *Messages) acceptArgs(msg *email.Message, s *Submission, id, value string) ([]any, error) {
+	p, err := m.partsOf(msg, s.Content)
+	if err != nil {
+		return nil, err
+	}
+	args := []any{id, value, m.options.IdempotencyWindow.Milliseconds(), p.meta, p.state, p.body, p.purge, len(p.due) / 2}
+	for _, word := range p.due {
+		args = append(args, word)
+	}
+	args = append(args, len(msg.Recipients))
+	for _, r := range msg.Recipients {
+		args = append(args, r.Address.Normalized())
+	}
+	for _, r := range msg.Recipients {
+		args = append(args, s.Listed[r.Address.Normalized()])
+	}
+	for _, event := range p.events {
+		args = append(args, event)
 	}
 	return args, nil
 }

@@ -93,34 +93,50 @@ func (a *Answers) Hold(ctx context.Context, w email.World, key string, fingerpri
 	if standing == held.value {
 		return held, nil, nil
 	}
+	answer, err = a.open(held.name, print, standing)
+	return nil, answer, err
+}
+
+// open reads the answer in an entry. Errors: ErrInProgress, ErrIdempotencyReused.
+func (a *Answers) open(name, print, standing string) ([]byte, error) {
 	other, rest, _ := strings.Cut(standing, " ")
 	if other != print {
-		return nil, nil, ErrIdempotencyReused
+		return nil, ErrIdempotencyReused
 	}
 	if strings.HasPrefix(rest, heldMark) {
-		return nil, nil, ErrInProgress
+		return nil, ErrInProgress
 	}
 	kept, ok := strings.CutPrefix(rest, answeredMark)
 	if !ok {
-		return nil, nil, fmt.Errorf("hold an idempotency key: %w: an idempotency entry", ErrBroken)
+		return nil, fmt.Errorf("read an idempotency entry: %w", ErrBroken)
 	}
 	if a.sealer == nil {
-		return nil, nil, fmt.Errorf("open a kept answer: %w", errNoSealer)
+		return nil, fmt.Errorf("open a kept answer: %w", errNoSealer)
 	}
-	if answer, err = a.sealer.Open([]byte(kept), answerOwner(held.name)); err != nil {
-		return nil, nil, fmt.Errorf("open a kept answer: %w", err)
+	answer, err := a.sealer.Open([]byte(kept), answerOwner(name))
+	if err != nil {
+		return nil, fmt.Errorf("open a kept answer: %w", err)
 	}
-	return nil, answer, nil
+	return answer, nil
+}
+
+// sealed is an entry with an answer.
+func (a *Answers) sealed(name, print string, answer []byte) (string, error) {
+	if a.sealer == nil {
+		return "", fmt.Errorf("keep an answer: %w", errNoSealer)
+	}
+	return print + " " + answeredMark + string(a.sealer.Seal(answer, answerOwner(name))), nil
 }
 
 func answerOwner(entry string) string { return "answer " + entry }
 
 // Keep leaves an answer where the key was held, for the idempotency window.
 func (h *Held) Keep(ctx context.Context, answer []byte) error {
-	if h.answers.sealer == nil {
-		return fmt.Errorf("keep an answer: %w", errNoSealer)
+	value, err := h.answers.sealed(h.name, h.print, answer)
+	if err != nil {
+		return err
 	}
-	return h.put(ctx, h.print+" "+answeredMark+string(h.answers.sealer.Seal(answer, answerOwner(h.name))))
+	return h.put(ctx, value)
 }
 
 // Drop gives the key back: the request was refused.

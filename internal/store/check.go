@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,8 +105,12 @@ func (c *checker) names(ctx context.Context) error {
 		case "m":
 			c.count.Messages++
 			err = c.message(ctx, rest)
-		case "b", "e", "a":
+		case "b":
+			err = c.part(ctx, key, c.keys.record(rest), c.keys.stage(rest))
+		case "e", "a":
 			err = c.part(ctx, key, c.keys.record(rest))
+		case "p":
+			err = c.staged(ctx, rest)
 		case "v":
 			err = c.stub(ctx, rest)
 		case "ix":
@@ -131,10 +136,21 @@ func escape(prefix string) string {
 }
 
 // part looks for the record of a body, a list of events or of attempts.
-func (c *checker) part(ctx context.Context, key, record string) error {
-	together, err := c.exist(ctx, key, record)
-	if err == nil && together[0] && !together[1] {
+func (c *checker) part(ctx context.Context, key string, owners ...string) error {
+	together, err := c.exist(ctx, append(owners, key)...)
+	last := len(owners)
+	if err == nil && together[last] && !slices.Contains(together[:last], true) {
 		c.found(KindOrphan, key, "its record is gone")
+	}
+	return err
+}
+
+// staged looks for the entry that will remove a staged message, should it never be
+// committed.
+func (c *checker) staged(ctx context.Context, id string) error {
+	named, exist, err := c.member(ctx, c.keys.staged(), id, c.keys.stage(id))
+	if err == nil && exist[0] && !named {
+		c.found(KindOrphan, long(id), "it is staged, and nothing will remove it")
 	}
 	return err
 }
@@ -195,8 +211,8 @@ func (c *checker) idempotency(ctx context.Context, key string) error {
 		return err
 	}
 	_, id, ok := strings.Cut(value, " ")
-	if strings.HasPrefix(id, "?") || strings.HasPrefix(id, "=") {
-		return nil // of a request that is no send
+	if strings.HasPrefix(id, heldMark) || strings.HasPrefix(id, answeredMark) {
+		return nil // of a request that is no send, or of a batch
 	}
 	if !ok || !isShort(id) {
 		c.found(KindIdempotency, key, "it cannot be read")

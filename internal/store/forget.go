@@ -89,6 +89,9 @@ func (m *Messages) Forget(ctx context.Context, w email.World, shard uint8, now t
 	if err := m.trim(ctx, keys, oldest); err != nil {
 		return 0, fmt.Errorf("trim the events of shard %d: %w", shard, err)
 	}
+	if err := m.discardOld(ctx, keys, now, limit); err != nil {
+		return 0, fmt.Errorf("forget of shard %d: %w", shard, err)
+	}
 	ids, err := m.rdb.ZRangeByScore(ctx, keys.purge(), &redis.ZRangeBy{
 		Min: "-inf", Max: strconv.FormatInt(toMS(now), 10), Count: int64(limit),
 	}).Result()

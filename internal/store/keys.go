@@ -32,6 +32,9 @@ import (
 //	            An event's position is its index in this list, from 0
 //	a:<id>      list of attempts, oldest first: "<number> " + packed JSON, type
 //	            attempt in attempts.go. number counts within the envelope, from 1
+//	p:<id>      hash, a message of a batch that is not committed yet: m and s of its
+//	            record to be, v JSON: type stagedTodo in batch.go
+//	staged      sorted set of these, since when: member <id>, score time
 //	v:<id>      string, the envelopes' stub after the record was forgotten: JSON,
 //	            type stub in forget.go
 //	events      stream, one entry per event: m = <id>, p = its position, b = 1 if it
@@ -125,6 +128,8 @@ func (k shardKeys) attempts(id string) string   { return k.prefix + "a:" + id }
 func (k shardKeys) stub(id string) string       { return k.prefix + "v:" + id }
 func (k shardKeys) stream() string              { return k.prefix + "events" }
 func (k shardKeys) trimmed() string             { return k.prefix + "trimmed" }
+func (k shardKeys) stage(id string) string      { return k.prefix + "p:" + id }
+func (k shardKeys) staged() string              { return k.prefix + "staged" }
 func (k shardKeys) due() string                 { return k.prefix + "due" }
 func (k shardKeys) purge() string               { return k.prefix + "purge" }
 func (k shardKeys) broken() string              { return k.prefix + "broken" }

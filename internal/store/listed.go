@@ -333,3 +333,20 @@ func (s *Suppressions) Expire(ctx context.Context, w email.World, now time.Time,
 	}
 	return len(members), s.rdb.ZRem(ctx, keys.expiries(), stale...).Err()
 }
+
+// Listed reads what the shard of a message knows of the suppressions of its recipients.
+func (m *Messages) Listed(ctx context.Context, msg *email.Message) (Listed, error) {
+	keys, _, err := m.locate(msg.World, msg.ID)
+	if err != nil {
+		return nil, err
+	}
+	addresses := make([]string, len(msg.Recipients))
+	for i, r := range msg.Recipients {
+		addresses[i] = r.Address.Normalized()
+	}
+	listed, err := m.rdb.HMGet(ctx, keys.listed(), addresses...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("read the suppressions of recipients: %w", err)
+	}
+	return listChanged(msg, listed).Listed, nil
+}

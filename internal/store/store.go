@@ -96,6 +96,7 @@ type Store struct {
 	Messages *Messages
 	Keys     *Keys    // API keys
 	Domains  *Domains // sending domains
+	Batches  *Batches // messages that are taken together
 	Answers  *Answers // Idempotency-Keys of requests that are no sends
 	Log      *Log     // the events of all messages, in order
 	Stats    *Stats   // what happened, counted
@@ -119,17 +120,19 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 	rdb.AddHook(typed{})
 	room := &room{}
 	messages := &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker(), room: room}
+	answers := &Answers{
+		rdb: rdb, messages: messages, sealer: o.Sealer, hold: redis.NewScript(holdKeyScript), keep: redis.NewScript(keepAnswerScript),
+	}
 	s := &Store{
 		rdb: rdb, options: o, room: room, instance: rand.Text(),
 		Messages: messages,
 		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript), revoke: redis.NewScript(revokeKeyScript)},
 		Domains:  &Domains{rdb: rdb, swap: redis.NewScript(swapDomainScript)},
-		Answers: &Answers{
-			rdb: rdb, messages: messages, sealer: o.Sealer, hold: redis.NewScript(holdKeyScript), keep: redis.NewScript(keepAnswerScript),
-		},
-		Leases: newLeases(rdb),
-		Stats:  &Stats{rdb: rdb, shards: o.Shards},
-		Rates:  &Rates{rdb: rdb, lease: redis.NewScript(leaseScript)},
+		Batches:  &Batches{rdb: rdb, messages: messages, answers: answers, commit: redis.NewScript(commitScript)},
+		Answers:  answers,
+		Leases:   newLeases(rdb),
+		Stats:    &Stats{rdb: rdb, shards: o.Shards},
+		Rates:    &Rates{rdb: rdb, lease: redis.NewScript(leaseScript)},
 
 		Webhooks:   &Webhooks{rdb: rdb, shards: o.Shards, sealer: o.Sealer, swap: redis.NewScript(swapWebhookScript)},
 		Deliveries: newDeliveries(rdb, o, messages.packer),
@@ -153,7 +156,7 @@ type Messages struct {
 type scripts struct {
 	accept, begin, mark, conclude, release, cancel *redis.Script
 	lookAgain, advance, forget, setAside           *redis.Script
-	free, giveUp, reschedule, link, trim           *redis.Script
+	free, giveUp, reschedule, link, trim, discard  *redis.Script
 }
 
 func newScripts() *scripts {
@@ -168,6 +171,7 @@ func newScripts() *scripts {
 		advance:    redis.NewScript(whenFull + advanceScript),
 		forget:     redis.NewScript(whenFull + forgetScript),
 		setAside:   redis.NewScript(whenFull + setAsideScript),
+		discard:    redis.NewScript(whenFull + discardScript),
 		reschedule: redis.NewScript(whenFull + preludeScript + rescheduleScript),
 		free:       redis.NewScript(whenFull + preludeScript + freeScript),
 		giveUp:     redis.NewScript(whenFull + preludeScript + giveUpScript),

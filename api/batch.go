@@ -1,0 +1,171 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"postrider/internal/email"
+	"postrider/internal/intake"
+)
+
+// batchRoute is POST /messages/batch in fingerprints.
+const batchRoute = "/v1/messages/batch"
+
+// sendBatch is POST /messages/batch (api.md 5).
+func (d *door) sendBatch(c *call) error {
+	doc, err := readJSONUpTo(c.Request, maxBatchBody, maxBatchValues)
+	if err != nil {
+		return err
+	}
+	request := &intake.BatchRequest{World: c.key.World, KeyID: c.key.ID}
+	if request.IdempotencyKey, err = c.idempotencyKey(); err != nil {
+		return err
+	}
+	if request.IdempotencyKey != "" && !doc.crowded {
+		request.Fingerprint = fingerprint(http.MethodPost, batchRoute, doc.root)
+		kept, err := d.store.Batches.Replay(c.ctx(), request.World, request.IdempotencyKey, request.Fingerprint)
+		if err != nil {
+			return err
+		}
+		if kept != nil {
+			return c.replay(kept)
+		}
+	}
+	b, err := d.readBatch(doc)
+	if err != nil {
+		return err
+	}
+	request.Partial, request.Items = b.partial, b.items
+	now := d.now()
+	batch, err := d.desk.AcceptBatch(c.ctx(), request, func(batch *intake.Batch) ([]byte, error) {
+		r, err := newReply(http.StatusAccepted, "", b.view(batch, c.key.World, now))
+		if err != nil {
+			return nil, err
+		}
+		return encode(r)
+	})
+	switch {
+	case errors.Is(err, intake.ErrBatchRefused):
+		return b.refusal(batch, c.key.World, now)
+	case err != nil:
+		return err
+	case batch.Earlier != nil:
+		return c.replay(batch.Earlier)
+	}
+	for _, item := range batch.Items {
+		if item.Err == nil && !item.Replayed {
+			d.metrics.accepted(item.Message)
+		}
+	}
+	c.answer(http.StatusAccepted, b.view(batch, c.key.World, now))
+	return nil
+}
+
+// replay sends an answer that was kept under an Idempotency-Key.
+func (c *call) replay(kept []byte) error {
+	var r reply
+	if err := json.Unmarshal(kept, &r); err != nil {
+		return fmt.Errorf("read a kept answer: %w", err)
+	}
+	c.Header("Idempotent-Replayed", "true")
+	c.replied(&r)
+	return nil
+}
+
+// batchView is the answer to a batch. Nothing of it changes afterwards.
+type batchView struct {
+	Object    string       `json:"object"`
+	ID        string       `json:"id"`
+	Livemode  bool         `json:"livemode"`
+	CreatedAt stamp        `json:"created_at"`
+	Accepted  int          `json:"accepted"`
+	Rejected  int          `json:"rejected"`
+	Results   []resultView `json:"results"`
+}
+
+// resultView is what became of one message of a batch.
+type resultView struct {
+	Index    int           `json:"index"`
+	Status   string        `json:"status"`
+	Replayed bool          `json:"replayed"`
+	Message  *acceptedView `json:"message"`
+	Error    *itemError    `json:"error"`
+}
+
+// itemError is a problem of one message of a batch.
+type itemError struct {
+	Code   code    `json:"code"`
+	Detail string  `json:"detail"`
+	Errors []fault `json:"errors"`
+}
+
+func (b *batchBody) view(batch *intake.Batch, w email.World, now time.Time) batchView {
+	accepted := batch.Accepted()
+	return batchView{
+		Object: "batch", ID: batch.ID, Livemode: w.Livemode(), CreatedAt: stamp(now),
+		Accepted: accepted, Rejected: len(batch.Items) - accepted, Results: b.results(batch),
+	}
+}
+
+func (b *batchBody) results(batch *intake.Batch) []resultView {
+	out := make([]resultView, len(batch.Items))
+	for i, item := range batch.Items {
+		out[i] = resultView{Index: i, Status: "accepted", Replayed: item.Replayed}
+		if item.Err == nil {
+			view := viewAccepted(item.Message)
+			out[i].Message = &view
+			continue
+		}
+		p := problemFor(item.Err)
+		out[i].Status = "rejected"
+		out[i].Error = &itemError{Code: p.code, Detail: p.detail, Errors: b.faults(i, p)}
+		if len(out[i].Error.Errors) > maxErrors {
+			out[i].Error.Errors = out[i].Error.Errors[:maxErrors]
+		}
+	}
+	return out
+}
+
+// refusal is the answer to a batch of which nothing was kept: of one that may be
+// partial what is wrong with each message, of any other all that is wrong.
+func (b *batchBody) refusal(batch *intake.Batch, w email.World, now time.Time) error {
+	if b.partial {
+		return &problem{
+			code: batchRejected, detail: "None of the messages was accepted.", results: b.view(batch, w, now).Results,
+		}
+	}
+	var faults []fault
+	seen := make(map[fault]bool) // a fault of the defaults is one, however many messages have it
+	for i, item := range batch.Items {
+		if item.Err == nil {
+			continue
+		}
+		for _, f := range b.faults(i, problemFor(item.Err)) {
+			if !seen[f] {
+				seen[f] = true
+				faults = append(faults, f)
+			}
+		}
+	}
+	return invalidBody(faults)
+}
+
+// faults are the errors of a problem of one message, where they stand in the batch.
+func (b *batchBody) faults(i int, p *problem) []fault {
+	if len(p.errors) == 0 {
+		pointer := element("#/messages", i)
+		if p.code == idempotencyKeyReused {
+			pointer += "/idempotency_key"
+		}
+		return []fault{{Pointer: pointer, Code: string(p.code), Detail: "is refused: " + string(p.code)}}
+	}
+	out := make([]fault, len(p.errors))
+	for k, f := range p.errors {
+		out[k] = f
+		out[k].Pointer = b.place(i, f.Pointer)
+	}
+	return out
+}

@@ -1,0 +1,213 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"postrider/internal/intake"
+)
+
+// batchBody is the body of a batch, taken apart.
+type batchBody struct {
+	partial  bool
+	defaults *node // nil: none
+	messages []*node
+	items    []intake.Request // without world and key
+}
+
+// readBatch reads the body of a batch. Errors: *intake.Invalid for what is wrong with
+// the whole; what is wrong with a message stays with its item.
+func (d *door) readBatch(doc *document) (*batchBody, error) {
+	var (
+		b   batchBody
+		dec decoder
+	)
+	switch {
+	case doc.root.kind != objectKind:
+		dec.wrongType("#", "an object")
+	case doc.crowded:
+		dec.fault("#", intake.TooMany, fmt.Sprintf("has more than %d values", maxBatchValues))
+	default:
+		b.members(&dec, doc.root, d.desk.Limits().Batch)
+	}
+	if len(dec.faults) > 0 {
+		return nil, &intake.Invalid{Faults: dec.faults}
+	}
+	keys := make(map[string]bool)
+	for _, m := range b.messages {
+		b.items = append(b.items, b.item(m, keys))
+	}
+	return &b, nil
+}
+
+// members reads the members of a batch.
+func (b *batchBody) members(dec *decoder, root *node, most int) {
+	seen := false
+	for _, m := range root.children {
+		at := member("#", m.name)
+		switch {
+		case !m.given():
+		case m.name == "mode":
+			mode := dec.str(m, at)
+			if mode != nil && *mode != "atomic" && *mode != "partial" {
+				dec.fault(at, intake.InvalidFormat, "must be atomic or partial")
+			}
+			b.partial = mode != nil && *mode == "partial"
+		case m.name == "defaults":
+			if m.kind != objectKind {
+				dec.wrongType(at, "an object")
+				continue
+			}
+			b.defaults = m
+			if m.child(itemKey) != nil {
+				dec.fault(member(at, itemKey), intake.UnknownMember, "is not a member of this object")
+			}
+		case m.name == "messages":
+			seen = true
+			switch {
+			case m.kind != arrayKind:
+				dec.wrongType(at, "an array of messages")
+			case len(m.children) == 0:
+				dec.fault(at, intake.Required, "is empty")
+			case len(m.children) > most:
+				dec.fault(at, intake.TooMany, fmt.Sprintf("has more than %d messages", most))
+			default:
+				b.messages = m.children
+			}
+		default:
+			dec.fault(at, intake.UnknownMember, "is not a member of this object")
+		}
+	}
+	if !seen {
+		dec.fault("#/messages", intake.Required, "is required")
+	}
+}
+
+// itemKey is the member of an item that stands for the header of a single message.
+const itemKey = "idempotency_key"
+
+// item reads one message. Its fingerprint is that of the same message sent alone.
+func (b *batchBody) item(m *node, keys map[string]bool) intake.Request {
+	if m.kind != objectKind {
+		_, faults := draftOf(m)
+		return intake.Request{Faults: faults}
+	}
+	merged := merge(b.defaults, m)
+	var (
+		r   intake.Request
+		dec decoder
+		key *node
+	)
+	if key = merged.child(itemKey); key != nil {
+		merged = merged.without(itemKey)
+	}
+	r.Draft, r.Faults = draftOf(merged)
+	if key != nil {
+		at := member("#", itemKey)
+		value := dec.str(key, at)
+		switch {
+		case value == nil:
+		case !validIdempotencyKey(*value):
+			dec.fault(at, intake.InvalidFormat, "must be 1 to 255 characters of visible ASCII, spaces only inside")
+		case keys[*value]:
+			dec.fault(at, intake.MutuallyExclusive, "is the idempotency_key of an earlier message")
+		default:
+			keys[*value] = true
+			r.IdempotencyKey, r.Fingerprint = *value, fingerprint(http.MethodPost, sendRoute, merged)
+		}
+		r.Faults = append(r.Faults, dec.faults...)
+	}
+	return r
+}
+
+// child is a member by its name, nil if it is absent.
+func (n *node) child(name string) *node {
+	if n == nil {
+		return nil
+	}
+	for _, m := range n.children {
+		if m.name == name && m.given() {
+			return m
+		}
+	}
+	return nil
+}
+
+// without is an object without a member.
+func (n *node) without(name string) *node {
+	out := *n
+	out.children = nil
+	for _, m := range n.children {
+		if m.name != name {
+			out.children = append(out.children, m)
+		}
+	}
+	return &out
+}
+
+// mergedMembers are the members of which defaults and an item are taken together, key
+// by key: those whose values are objects of the caller's own making.
+func mergedMembers(name string) bool {
+	return name == "metadata" || name == "template" || name == "variables"
+}
+
+// merge lays an item over the defaults: its members take the place of theirs.
+func merge(defaults, item *node) *node {
+	if defaults == nil {
+		return item
+	}
+	out := *item
+	out.children = nil
+	for _, d := range defaults.children {
+		own := item.child(d.name)
+		switch {
+		case own == nil:
+			out.children = append(out.children, d)
+		case mergedMembers(d.name) && d.kind == objectKind && own.kind == objectKind:
+			out.children = append(out.children, merge(d, own))
+		default:
+			out.children = append(out.children, own)
+		}
+	}
+	for _, m := range item.children {
+		if m.given() && defaults.child(m.name) == nil {
+			out.children = append(out.children, m)
+		}
+	}
+	return &out
+}
+
+// place says where in the batch a pointer into a message leads: to the message, or to
+// the defaults if what it points to comes from there.
+func (b *batchBody) place(i int, pointer string) string {
+	own := element("#/messages", i)
+	from, item := b.defaults, b.messages[i]
+	path := "#"
+	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "#/"), "/") {
+		mine, theirs := item.at(path, token), from.at(path, token)
+		switch {
+		case mine == nil && theirs == nil:
+			return own + strings.TrimPrefix(pointer, "#")
+		case mine == nil:
+			return "#/defaults" + strings.TrimPrefix(pointer, "#")
+		case theirs == nil || !mergedMembers(mine.name):
+			return own + strings.TrimPrefix(pointer, "#")
+		}
+		item, from, path = mine, theirs, path+"/"+token
+	}
+	return own + strings.TrimPrefix(pointer, "#")
+}
+
+// at is the member that a reference token names in the object at a path.
+func (n *node) at(path, token string) *node {
+	if n == nil || n.kind != objectKind {
+		return nil
+	}
+	for _, m := range n.children {
+		if m.given() && member(path, m.name) == path+"/"+token {
+			return m
+		}
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"postrider/internal/redistest"
+)
+
+// 2: a process that is killed between storing and answering. The retry is the one
+// message. The relay is away, so that all is still there to be counted.
+func TestAcceptance02KilledBetweenStoringAndAnswering(t *testing.T) {
+	i := install(t, "smtp://127.0.0.1:1")
+	proxy := redistest.NewProxy(t, strings.TrimPrefix(i.environ[0], "POSTRIDER_REDIS_URL="))
+	through := *i
+	through.environ = append([]string{"POSTRIDER_REDIS_URL=" + proxy.URL}, i.environ[1:]...)
+	rdb := i.redis()
+	one := `{"from":"hi@acme.test","to":"ada@plain.test","subject":"canary-7","text":"t"}`
+	for path, body := range map[string]string{"/v1/messages": one, "/v1/messages/batch": `{"messages":[` + one + `,` + one + `]}`} {
+		want := int64(strings.Count(body, "canary-7"))
+		p := through.serve("--roles", "api")
+		if status, _, err := i.postUnder(p, path, body, "warm"+path); status != http.StatusAccepted {
+			t.Fatalf("%s: %d %v", path, status, err)
+		}
+		before := rdb.ZCard(t.Context(), "live:{s0}:ix:a").Val()
+		// The last script has run, but nobody hears of it.
+		stored := proxy.Lose(func(request []byte) bool {
+			if !bytes.Contains(request, []byte("evalsha")) || !bytes.Contains(request, []byte(lastStep(path))) {
+				return false
+			}
+			proxy.Hold(true)
+			return true
+		})
+		answered := make(chan error, 1)
+		go func() {
+			status, _, err := i.postUnder(p, path, body, "killed"+path)
+			if err == nil {
+				err = fmt.Errorf("answered %d", status)
+			} else {
+				err = nil
+			}
+			answered <- err
+		}()
+		p.await("stored", func() bool { return rdb.ZCard(t.Context(), "live:{s0}:ix:a").Val() == before+want })
+		p.signal(syscall.SIGKILL)
+		p.ended()
+		if err := <-answered; err != nil {
+			t.Fatalf("%s: the killed process %v", path, err)
+		}
+		proxy.Hold(false)
+		<-stored
+		p = i.serve("--roles", "api")
+		status, raw, err := i.postUnder(p, path, body, "killed"+path)
+		_, again, _ := i.postUnder(p, path, body, "killed"+path)
+		if err != nil || status != http.StatusAccepted || !bytes.Equal(raw, again) {
+			t.Errorf("%s: the retry %d %s, then %s, %v", path, status, raw, again, err)
+		}
+		if got := rdb.ZCard(t.Context(), "live:{s0}:ix:a").Val() - before; got != want {
+			t.Errorf("%s: %d messages, want %d", path, got, want)
+		}
+		p.signal(syscall.SIGTERM)
+		p.ended()
+	}
+}
+
+// lastStep is what the request holds after which there is a message.
+func lastStep(path string) string {
+	if path == "/v1/messages" {
+		return "canary-7"
+	}
+	return "live:{s0}:staged"
+}
+
+// postUnder posts under an Idempotency-Key and gives the answer as it came.
+func (i *installation) postUnder(p *process, path, body, key string) (int, []byte, error) {
+	request, err := http.NewRequest("POST", p.url+path, strings.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+i.key)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Idempotency-Key", key)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	raw, err := io.ReadAll(response.Body)
+	return response.StatusCode, raw, err
+}

@@ -1,0 +1,44 @@
+package intake
+
+import (
+	"context"
+
+	"postrider/internal/email"
+)
+
+// Preview is a message that would be accepted.
+type Preview struct {
+	Message  *email.Message
+	Content  *email.Content
+	Warnings []Warning
+}
+
+// Warning is what is allowed, but likely not meant.
+type Warning struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// clippedAt is how much HTML the largest mailbox provider shows before it cuts the rest
+// off, in octets.
+const clippedAt = 102 << 10
+
+// Preview does all that Accept does, but keeps and sends nothing. Errors: as Accept.
+func (d *Desk) Preview(ctx context.Context, r Request) (*Preview, error) {
+	ready, err := d.prepare(ctx, &r, d.options.Store.Messages.ShardFor(r.World, ""))
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.completed(ctx, ready)
+	if err != nil {
+		return nil, err
+	}
+	p := &Preview{Message: s.Message, Content: s.Content, Warnings: []Warning{}}
+	if s.Content.HTML != "" && s.Content.Text == "" {
+		p.Warnings = append(p.Warnings, Warning{Code: "no_text_part", Detail: "The mail has no text part, which filters hold against it."})
+	}
+	if len(s.Content.HTML) > clippedAt {
+		p.Warnings = append(p.Warnings, Warning{Code: "html_clipped", Detail: "The HTML is longer than 102 KiB: Gmail shows only its beginning."})
+	}
+	return p, nil
+}
