@@ -131,6 +131,7 @@ func (d *door) routes(e *gin.Engine) {
 		g := e.Group(prefix)
 		g.POST("/messages", d.handle(scopeSend, []string{"dry_run"}, d.send))
 		g.POST("/messages/batch", d.handle(scopeSend, nil, d.sendBatch))
+		g.POST("/messages/raw", d.handle(scopeSend, []string{"to"}, d.sendRaw))
 		get(g, "/messages", d.handle(scopeRead, listParameters(), d.list))
 		g.PATCH("/messages/:id", d.handle(scopeSend, nil, d.reschedule))
 		get(g, "/messages/:id", d.handle(scopeRead, []string{"include"}, d.get))

@@ -166,6 +166,8 @@ func (h *house) sendParameter(method, target string, p *openapi3.Parameter) {
 		body, contentType = "email\n", "text/csv"
 	case method == http.MethodPost && strings.HasSuffix(target, "/messages"):
 		body = minimal
+	case strings.HasSuffix(target, "/raw"):
+		body, contentType = rawMinimal, "message/rfc822"
 	case method == http.MethodPost && strings.HasSuffix(target, "/batch"):
 		body = batchOf("", minimal)
 	case method == http.MethodPost && strings.HasSuffix(target, "/webhooks"):
@@ -176,7 +178,7 @@ func (h *house) sendParameter(method, target string, p *openapi3.Parameter) {
 	case openapi3.ParameterInQuery:
 		query := target + "?" + url.Values{p.Name: values}.Encode()
 		if method == http.MethodPost {
-			a = h.post(query, body)
+			a = h.post(query, body, header("Content-Type", contentType))
 		} else {
 			a = h.do(method, query, nil)
 		}
@@ -224,7 +226,7 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	limited := openHouse(t, func(o *Options) { o.RateLimit = 1 })
 	full := openHouse(t)
 	full.rdb.AddHook(oom{})
-	for _, s := range slices.Concat(sendScenes(), batchScenes(), readScenes(), cancelScenes(), rescheduleScenes(), logScenes(), pageScenes(), webhookScenes(), suppressionScenes(), h.commonScenes()) {
+	for _, s := range slices.Concat(sendScenes(), batchScenes(), rawScenes(), readScenes(), cancelScenes(), rescheduleScenes(), logScenes(), pageScenes(), webhookScenes(), suppressionScenes(), h.commonScenes()) {
 		where := h
 		switch s.code {
 		case requestTimeout:

@@ -114,11 +114,12 @@ type problem struct {
 
 func (p *problem) Error() string { return string(p.code) + ": " + p.detail }
 
-// fault is one thing wrong: in the body (pointer, or line and column of a CSV file) or in
-// the query (parameter).
+// fault is one thing wrong: in the body (pointer, line and column of a CSV file, or header
+// field of a raw mail) or in the query (parameter).
 type fault struct {
 	Pointer   string `json:"pointer,omitempty"`
 	Parameter string `json:"parameter,omitempty"`
+	Header    string `json:"header,omitempty"`
 	Line      int    `json:"line,omitempty"`
 	Column    string `json:"column,omitempty"` // its name; empty: the whole row
 	Code      string `json:"code"`
@@ -172,7 +173,7 @@ func (p *problem) body(requestID string) problemBody {
 func faultsOf(faults []intake.Fault) []fault {
 	out := make([]fault, len(faults))
 	for i, f := range faults {
-		out[i] = fault{Pointer: f.Pointer, Code: f.Code, Detail: f.Detail}
+		out[i] = fault{Pointer: f.Pointer, Parameter: f.Parameter, Header: f.Header, Code: f.Code, Detail: f.Detail}
 	}
 	return out
 }

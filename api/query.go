@@ -21,7 +21,7 @@ const (
 // maxParameterName bounds a parameter's name in an answer.
 const maxParameterName = 64
 
-// parseQuery reads a query in which only these parameters may occur, "tag" repeatedly,
+// parseQuery reads a query in which only these parameters may occur, "tag" and "to" repeatedly,
 // every other once. Errors: *problem invalid_parameter.
 func parseQuery(raw string, allowed []string) (url.Values, error) {
 	query, err := url.ParseQuery(raw)
@@ -33,7 +33,7 @@ func parseQuery(raw string, allowed []string) (url.Values, error) {
 		switch {
 		case !slices.Contains(allowed, name):
 			faults = append(faults, fault{Parameter: printableName(name), Code: "unknown_parameter", Detail: "is not a parameter of this route"})
-		case len(values) > 1 && name != "tag":
+		case len(values) > 1 && name != "tag" && name != "to":
 			faults = append(faults, fault{Parameter: name, Code: intake.TooMany, Detail: "may be given once"})
 		}
 	}

@@ -29,6 +29,7 @@
 package compose
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -45,6 +46,9 @@ import (
 // invalid UTF-8 in one becomes U+FFFD. Bodies keep every byte but their line breaks,
 // which become CRLF; files keep every byte.
 func Message(m *email.Message, c *email.Content) ([]byte, error) {
+	if len(c.Raw) > 0 {
+		return composed(m, c.Raw)
+	}
 	root, err := structure(c)
 	if err != nil {
 		return nil, fmt.Errorf("compose message: %w", err)
@@ -58,6 +62,33 @@ func Message(m *email.Message, c *email.Content) ([]byte, error) {
 		w.crlf()
 	}
 	return w.buf, nil
+}
+
+// composed adds to a mail that its sender composed the Date and Message-ID that it
+// lacks (RFC 6409 8.2, 8.3), in front, and leaves the rest as it is.
+func composed(m *email.Message, raw []byte) ([]byte, error) {
+	header, _, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
+	has := func(name string) bool {
+		for line := range bytes.Lines(header) {
+			field, _, _ := bytes.Cut(line, []byte(":"))
+			if strings.EqualFold(string(bytes.TrimRight(field, " \t")), name) {
+				return true
+			}
+		}
+		return false
+	}
+	w := &writer{buf: make([]byte, 0, len(raw)+256), id: m.ID}
+	if !has("Date") {
+		if err := w.date(m); err != nil {
+			return nil, fmt.Errorf("compose message: %w", err)
+		}
+	}
+	if !has("Message-ID") {
+		if err := w.messageID(m.MessageID); err != nil {
+			return nil, fmt.Errorf("compose message: %w", err)
+		}
+	}
+	return append(w.buf, raw...), nil
 }
 
 // writer holds the one buffer that a message is written into.
@@ -108,12 +139,9 @@ func (w *writer) fields(m *email.Message, c *email.Content) error {
 
 // originator writes who the mail is from and when.
 func (w *writer) originator(m *email.Message) error {
-	date := m.Due().UTC()
-	// RFC 5322 3.3: the year has four digits and is 1900 or later.
-	if date.Year() < 1900 || date.Year() > 9999 {
-		return errors.New("date: no time at which the message is due")
+	if err := w.date(m); err != nil {
+		return err
 	}
-	w.field("Date", date.Format("Mon, 02 Jan 2006 15:04:05 +0000"))
 	if err := w.addresses("From", []email.Address{m.From}); err != nil {
 		return err
 	}
@@ -121,6 +149,16 @@ func (w *writer) originator(m *email.Message) error {
 		return nil
 	}
 	return w.addresses("Reply-To", m.ReplyTo)
+}
+
+func (w *writer) date(m *email.Message) error {
+	date := m.Due().UTC()
+	// RFC 5322 3.3: the year has four digits and is 1900 or later.
+	if date.Year() < 1900 || date.Year() > 9999 {
+		return errors.New("date: no time at which the message is due")
+	}
+	w.field("Date", date.Format("Mon, 02 Jan 2006 15:04:05 +0000"))
+	return nil
 }
 
 // destination writes To and Cc. Mail that has only Bcc names the empty group:

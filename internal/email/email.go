@@ -54,6 +54,8 @@ type Content struct {
 	Text        string       `json:"text,omitempty"` // as given, or generated from HTML
 	Headers     []Header     `json:"headers,omitempty"`
 	Attachments []Attachment `json:"attachments,omitempty"`
+	// Raw is a mail that its sender composed, without Bcc. All else is empty then.
+	Raw []byte `json:"raw,omitempty"`
 }
 
 // Message is a send request once it was accepted. All but the states inside

@@ -33,8 +33,10 @@ const (
 // with its verb and does not repeat the value.
 type Fault struct {
 	Pointer string `json:"pointer"`
-	Code    string `json:"code"`
-	Detail  string `json:"detail"`
+	// Header names a field of a raw mail, Parameter one of the query, instead.
+	Header, Parameter string `json:"-"`
+	Code              string `json:"code"`
+	Detail            string `json:"detail"`
 }
 
 // Invalid is a request with faults: all of them, in the order of the members.

@@ -236,7 +236,9 @@ func (d *Desk) complete(c *checker, returnPath string, listed store.Listed) erro
 		m.ScheduledAt = time.Time{}
 	}
 	m.ExpiresAt = m.Due().Add(c.ttl)
-	m.MessageID = "<" + m.ID + "@" + m.From.Domain() + ">"
+	if m.MessageID == "" { // a raw mail may have one
+		m.MessageID = "<" + m.ID + "@" + m.From.Domain() + ">"
+	}
 	if err := d.suppress(m, listed); err != nil {
 		return err
 	}

@@ -74,6 +74,7 @@ type contentHead struct {
 	Text    int            `json:"t,omitempty"`
 	Headers []email.Header `json:"f,omitempty"`
 	Files   []fileHead     `json:"a,omitempty"`
+	Raw     int            `json:"r,omitempty"` // a composed mail
 }
 
 type fileHead struct {
@@ -84,7 +85,7 @@ type fileHead struct {
 }
 
 func (p *packer) packContent(c *email.Content) ([]byte, error) {
-	head, size := contentHead{HTML: len(c.HTML), Text: len(c.Text), Headers: c.Headers}, len(c.HTML)+len(c.Text)
+	head, size := contentHead{HTML: len(c.HTML), Text: len(c.Text), Headers: c.Headers, Raw: len(c.Raw)}, len(c.HTML)+len(c.Text)+len(c.Raw)
 	for _, a := range c.Attachments {
 		head.Files = append(head.Files, fileHead{Name: a.Filename, Type: a.ContentType, ContentID: a.ContentID, Size: len(a.Content)})
 		size += len(a.Content)
@@ -99,7 +100,7 @@ func (p *packer) packContent(c *email.Content) ([]byte, error) {
 	for _, a := range c.Attachments {
 		raw = append(raw, a.Content...)
 	}
-	return p.compress(raw), nil
+	return p.compress(append(raw, c.Raw...)), nil
 }
 
 func (p *packer) unpackContent(packed string) (*email.Content, error) {
@@ -127,6 +128,9 @@ func (p *packer) unpackContent(packed string) (*email.Content, error) {
 		c.Attachments = append(c.Attachments, email.Attachment{
 			Filename: f.Name, ContentType: f.Type, ContentID: f.ContentID, Content: take(f.Size),
 		})
+	}
+	if head.Raw > 0 {
+		c.Raw = take(head.Raw)
 	}
 	if !ok || len(rest) > 0 {
 		return nil, fmt.Errorf("unpack content: %w: its parts are not as long as said", ErrBroken)
