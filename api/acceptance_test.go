@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -64,11 +63,7 @@ func (h *house) exampleBody(op *openapi3.Operation) string {
 	h.t.Helper()
 	examples := op.RequestBody.Value.Content["application/json"].Examples
 	for _, name := range slices.Sorted(maps.Keys(examples)) {
-		raw, err := json.Marshal(examples[name].Value.Value)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		return string(raw)
+		return string(exampleBody(h.t, "application/json", examples[name].Value.Value))
 	}
 	h.t.Errorf("%s has no example", op.OperationID)
 	return "{}"

@@ -111,10 +111,13 @@ func TestAcceptance08NoInjection(t *testing.T) {
 	}
 	taken := 0
 	for range 400 {
+		// One of them at a time: most of these are refused, and what is taken is the point.
+		texts := []string{"A", "B", "s", "v", "a"}
+		texts[r.IntN(len(texts))] = text()
 		body, err := json.Marshal(map[string]any{
-			"from": map[string]string{"email": "a@acme.com", "name": text()}, "to": []any{map[string]string{"email": "ada@example.org", "name": text()}},
-			"subject": text(), "text": "t", "headers": map[string]string{"X-Note": text()},
-			"attachments": []any{map[string]string{"filename": text() + ".txt", "content": "QQ=="}},
+			"from": map[string]string{"email": "a@acme.com", "name": texts[0]}, "to": []any{map[string]string{"email": "ada@example.org", "name": texts[1]}},
+			"subject": texts[2], "text": "t", "headers": map[string]string{"X-Note": texts[3]},
+			"attachments": []any{map[string]string{"filename": texts[4] + ".txt", "content": "QQ=="}},
 		})
 		if err != nil {
 			t.Fatal(err)

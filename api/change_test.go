@@ -111,3 +111,64 @@ func TestCancelIsReplayed(t *testing.T) {
 	h.want(h.post("/v1/messages/"+h.send(minimal)+"/cancel", "", key), 422, string(idempotencyKeyReused))
 	h.want(h.post("/v1/messages", minimal, key), 422, string(idempotencyKeyReused))
 }
+
+func rescheduleScenes() []scene {
+	op, nobody := "rescheduleMessage", "/v1/messages/"+email.NewMessageID(0)
+	patch := func(body string, change ...asker) func(*house) *answer {
+		return func(h *house) *answer { return h.do(http.MethodPatch, nobody, strings.NewReader(body), change...) }
+	}
+	now := `{"scheduled_at":null}`
+	return []scene{
+		{op, "", func(h *house) *answer {
+			return h.do(http.MethodPatch, "/v1/messages/"+h.send(scheduledIn(time.Hour)), strings.NewReader(now))
+		}},
+		{op, notFound, patch(now)},
+		{op, messageNotScheduled, func(h *house) *answer {
+			return h.do(http.MethodPatch, "/v1/messages/"+h.send(minimal), strings.NewReader(now))
+		}},
+		{op, malformedJSON, patch("{")},
+		{op, requestTimeout, func(h *house) *answer { return h.stall(http.MethodPatch, nobody) }},
+		{op, duplicateMember, patch(`{"a":1,"a":1}`)},
+		{op, invalidParameter, func(h *house) *answer { return h.do(http.MethodPatch, nobody+"?a=1", strings.NewReader(now)) }},
+		{op, requestTooLarge, func(h *house) *answer { return h.do(http.MethodPatch, nobody, zeros(maxBody+1)) }},
+		{op, unsupportedMediaType, patch(now, header("Content-Type", "text/plain"))},
+		{op, validationFailed, patch(`{}`)},
+		{op, internalError, patch(now)},
+		{op, serviceUnavailable, patch(now)},
+	}
+}
+
+func cancelScenes() []scene {
+	op, nobody := "cancelMessage", "/v1/messages/"+email.NewMessageID(0)+"/cancel"
+	post := func(body string, change ...asker) func(*house) *answer {
+		return func(h *house) *answer { return h.post(nobody, body, change...) }
+	}
+	return []scene{
+		{op, "", func(h *house) *answer { return h.post("/v1/messages/"+h.send(minimal)+"/cancel", "") }},
+		{op, notFound, post("")},
+		{op, messageNotCancelable, func(h *house) *answer {
+			id := h.send(minimal)
+			h.conclude(id, 0, delivered())
+			return h.post("/v1/messages/"+id+"/cancel", "{}")
+		}},
+		{op, idempotencyInProgress, func(h *house) *answer {
+			id := email.NewMessageID(0)
+			h.holdKey("canceling", fingerprint(http.MethodPost, sendRoute+"/"+id+"/cancel", &node{kind: objectKind}))
+			return h.post("/v1/messages/"+id+"/cancel", "", header("Idempotency-Key", "canceling"))
+		}},
+		{op, idempotencyKeyReused, func(h *house) *answer {
+			h.send(minimal, header("Idempotency-Key", "sent"))
+			return post("", header("Idempotency-Key", "sent"))(h)
+		}},
+		{op, malformedJSON, post("{")},
+		{op, requestTimeout, func(h *house) *answer { return h.stall(http.MethodPost, nobody) }},
+		{op, duplicateMember, post(`{"a":1,"a":1}`)},
+		{op, invalidIdempotencyKey, post("", header("Idempotency-Key", ""))},
+		{op, invalidParameter, func(h *house) *answer { return h.post(nobody+"?a=1", "") }},
+		{op, requestTooLarge, func(h *house) *answer { return h.do("POST", nobody, zeros(maxBody+1)) }},
+		{op, unsupportedMediaType, post("{}", header("Content-Type", "application/x-www-form-urlencoded"))},
+		{op, validationFailed, post(`{"recipients":[]}`)},
+		{op, internalError, post("")},
+		{op, serviceUnavailable, post("")},
+	}
+}
