@@ -40,6 +40,10 @@ func explainedRequests() map[code]explanation {
 			"The body is JSON, but members are missing, unknown, of the wrong type or not allowed. errors lists all of them, 50 at most, each with a pointer, a code and a detail.",
 			"Correct what errors names. An Idempotency-Key is not used up by a refused request and may be used for the corrected one.",
 		},
+		batchRejected: {
+			"Of a batch with mode partial no message is valid. results has one entry for each message, in their order, and says what is wrong with it.",
+			"Correct what results names. Nothing was kept, and the Idempotency-Keys may be used again.",
+		},
 		requestTooLarge: {
 			"The body is larger than limit_bytes.",
 			"Send fewer or smaller attachments, or a link to what is large.",
@@ -84,7 +88,7 @@ func explainedKeys() map[code]explanation {
 			"Send for example a UUID, or a name such as receipt/42.",
 		},
 		idempotencyKeyReused: {
-			"The same Idempotency-Key came with another request within the last 24 hours. White space and the order of members make no difference; values do.",
+			"The same Idempotency-Key came with another request within the window in which keys count (24 hours, unless POSTRIDER_IDEMPOTENCY_WINDOW says otherwise). White space and the order of members make no difference; values do.",
 			"Use a key of its own for each thing that you do. To repeat a request safely, send exactly the same.",
 		},
 		idempotencyInProgress: {
