@@ -1,0 +1,69 @@
+package client
+
+import "encoding/json"
+
+// The objects of the server keep the JSON that they came as, and are written as
+// that: what a newer server adds is not lost on the way.
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *Accepted) UnmarshalJSON(raw []byte) error {
+	type plain Accepted
+	return keep(raw, (*plain)(a), &a.Raw)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (a Accepted) MarshalJSON() ([]byte, error) {
+	type plain Accepted
+	return give(plain(a), a.Raw)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *Message) UnmarshalJSON(raw []byte) error {
+	type plain Message
+	return keep(raw, (*plain)(m), &m.Raw)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (m Message) MarshalJSON() ([]byte, error) {
+	type plain Message
+	return give(plain(m), m.Raw)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (e *Event) UnmarshalJSON(raw []byte) error {
+	type plain Event
+	return keep(raw, (*plain)(e), &e.Raw)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (e Event) MarshalJSON() ([]byte, error) {
+	type plain Event
+	return give(plain(e), e.Raw)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (a *Attempt) UnmarshalJSON(raw []byte) error {
+	type plain Attempt
+	return keep(raw, (*plain)(a), &a.Raw)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (a Attempt) MarshalJSON() ([]byte, error) {
+	type plain Attempt
+	return give(plain(a), a.Raw)
+}
+
+func keep(raw []byte, into any, kept *json.RawMessage) error {
+	if err := json.Unmarshal(raw, into); err != nil {
+		return err
+	}
+	*kept = append(json.RawMessage(nil), raw...)
+	return nil
+}
+
+func give(object any, kept json.RawMessage) ([]byte, error) {
+	if kept != nil {
+		return kept, nil
+	}
+	return json.Marshal(object)
+}
