@@ -36,6 +36,8 @@ type Options struct {
 	// Poster vets the addresses of webhooks and makes their test calls. nil: one that
 	// reaches public addresses only.
 	Poster *webhook.Poster
+	// Notifier wakes the deliveries that are replayed. nil: the sweeper does.
+	Notifier Notifier
 	// PublicURL is the address of this installation as its callers see it, without a
 	// trailing slash; links in answers are relative without it.
 	PublicURL string
@@ -60,6 +62,7 @@ type door struct {
 	store     *store.Store
 	signer    sign.Signer
 	poster    *webhook.Poster
+	notifier  Notifier
 	keys      *keyring
 	rates     *rates
 	strangers *strangers
@@ -90,7 +93,8 @@ func newEngine(o Options) *gin.Engine {
 		o.Poster = webhook.New(webhook.Options{})
 	}
 	d := &door{
-		desk: o.Desk, store: o.Store, signer: o.Signer, poster: o.Poster, publicURL: o.PublicURL, version: o.Version,
+		desk: o.Desk, store: o.Store, signer: o.Signer, poster: o.Poster, notifier: o.Notifier,
+		publicURL: o.PublicURL, version: o.Version,
 		log: o.Log, now: o.Now, draining: o.Draining, metrics: o.Metrics, fallback: o.Fallback,
 	}
 	if d.draining == nil {
@@ -147,6 +151,12 @@ func (d *door) routes(e *gin.Engine) {
 	g.PATCH("/webhooks/:id", d.handle(scopeWebhooksWrite, nil, d.updateWebhook))
 	g.DELETE("/webhooks/:id", d.handle(scopeWebhooksWrite, nil, d.deleteWebhook))
 	g.POST("/webhooks/:id/test", d.handle(scopeWebhooksWrite, nil, d.testWebhook))
+	get(g, "/webhooks/:id/secret", d.handle(scopeWebhooksWrite, nil, d.webhookSecret))
+	g.POST("/webhooks/:id/rotate-secret", d.handle(scopeWebhooksWrite, nil, d.rotateSecret))
+	get(g, "/webhooks/:id/deliveries", d.handle(scopeWebhooksRead, deliveryParameters(), d.listDeliveries))
+	get(g, "/webhooks/:id/deliveries/:dlv", d.handle(scopeWebhooksRead, nil, d.getDelivery))
+	g.POST("/webhooks/:id/deliveries/:dlv/replay", d.handle(scopeWebhooksWrite, nil, d.replayDelivery))
+	g.POST("/webhooks/:id/replay", d.handle(scopeWebhooksWrite, nil, d.replayWebhook))
 	d.suppressionRoutes(g)
 	get(g, "/events", d.handle(scopeEventsRead, logParameters(), d.eventLog))
 	get(g, "/events/:id", d.handle(scopeEventsRead, nil, d.getEvent))

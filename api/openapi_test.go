@@ -71,7 +71,7 @@ func TestProblemCodesAreThoseOfTheContract(t *testing.T) {
 // Strict requests, documented operations: what api.md 20 asks of the file.
 func TestContractIsStrict(t *testing.T) {
 	doc := loadContract(t)
-	for _, name := range []string{"SendRequest", "BatchRequest", "BatchItem", "AttachmentInput", "CancelRequest", "MessagePatch", "WebhookRequest", "WebhookPatch", "WebhookTestRequest", "SuppressionRequest", "SuppressionBatchRequest"} {
+	for _, name := range []string{"SendRequest", "BatchRequest", "BatchItem", "AttachmentInput", "CancelRequest", "MessagePatch", "WebhookRequest", "WebhookPatch", "WebhookTestRequest", "SuppressionRequest", "SuppressionBatchRequest", "RotateSecretRequest", "EmptyRequest", "WebhookReplayRequest"} {
 		if extra := doc.Components.Schemas[name].Value.AdditionalProperties.Has; extra == nil || *extra {
 			t.Errorf("%s allows other members", name)
 		}
@@ -93,6 +93,9 @@ func TestExamplesAreAccepted(t *testing.T) {
 		for method, op := range item.Operations() {
 			id := ""
 			switch {
+			case strings.Contains(path, "{dlv}"):
+				parts := strings.Split(h.delivery(), "/")
+				id, path = parts[3], strings.ReplaceAll(path, "{dlv}", parts[5])
 			case !strings.Contains(path, "{id}"):
 			case strings.HasPrefix(path, "/events"):
 				h.send(minimal)
@@ -158,6 +161,8 @@ func (h *house) sendParameter(method, target string, p *openapi3.Parameter) {
 		body = batchOf("", minimal)
 	case method == http.MethodPost && strings.HasSuffix(target, "/webhooks"):
 		body = minimalHook
+	case method == http.MethodPost && strings.HasSuffix(target, "/replay") && !strings.Contains(target, "/deliveries/"):
+		body = `{"since":"2026-01-01T00:00:00Z"}`
 	}
 	var a *answer
 	switch p.In {

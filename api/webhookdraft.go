@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -33,6 +34,9 @@ type webhookDraft struct {
 	description *string
 	enabled     *bool
 	headers     *[]email.Header
+	tags        *[]string
+	streams     *[]string
+	deferred    *string
 }
 
 // readWebhook checks the body of POST (whole) or PATCH /webhooks and makes of it the
@@ -91,7 +95,17 @@ func (d *door) webhookMember(dec *decoder, draft *webhookDraft, m *node) {
 	case "headers":
 		headers := dec.webhookHeaders(m, at)
 		draft.headers = &headers
-	case "tags_filter", "streams", "deferred", "batch", "format":
+	case "tags_filter":
+		tags := dec.words(m, at, tagPattern, "a tag")
+		draft.tags = &tags
+	case "streams":
+		streams := dec.words(m, at, streamPattern, "the name of a stream")
+		draft.streams = &streams
+	case "deferred":
+		if draft.deferred = dec.str(m, at); draft.deferred != nil && *draft.deferred != deferredFirst && *draft.deferred != deferredAll {
+			dec.fault(at, intake.InvalidFormat, "is neither first nor all")
+		}
+	case "batch", "format":
 		dec.fault(at, intake.UnsupportedFeature, "is not supported by this version")
 	default:
 		dec.fault(at, intake.UnknownMember, "is not a member of this object")
@@ -114,6 +128,15 @@ func (w *webhookDraft) apply(h *store.Webhook) error {
 	}
 	if w.headers != nil {
 		h.Headers = *w.headers
+	}
+	if w.tags != nil {
+		h.TagsFilter = *w.tags
+	}
+	if w.streams != nil {
+		h.Streams = *w.streams
+	}
+	if w.deferred != nil {
+		h.AllDeferrals = *w.deferred == deferredAll
 	}
 	authorized := slices.ContainsFunc(h.Headers, func(f email.Header) bool { return strings.EqualFold(f.Name, "Authorization") })
 	if authorized && hasUser(h.URL) {
@@ -143,6 +166,36 @@ func (d *decoder) webhookURL(raw, at string, poster *webhook.Poster) {
 	if err := poster.CheckURL(raw); err != nil {
 		d.fault(at, intake.InvalidFormat, err.Error())
 	}
+}
+
+// Which deferrals of a recipient an endpoint is told of.
+const (
+	deferredFirst = "first"
+	deferredAll   = "all"
+)
+
+// words reads an array of strings of a form, each once.
+func (d *decoder) words(n *node, at string, form *regexp.Regexp, what string) []string {
+	if n.kind != arrayKind {
+		d.wrongType(at, "an array of strings")
+		return nil
+	}
+	if len(n.children) > maxPatterns {
+		d.fault(at, intake.TooMany, fmt.Sprintf("has more than %d elements", maxPatterns))
+		return nil
+	}
+	var out []string
+	for i, m := range n.children {
+		value := d.str(m, element(at, i))
+		switch {
+		case value == nil:
+		case !form.MatchString(*value):
+			d.fault(element(at, i), intake.InvalidFormat, "is not "+what)
+		case !slices.Contains(out, *value):
+			out = append(out, *value)
+		}
+	}
+	return out
 }
 
 // hasUser reports whether a URL carries a user or password.

@@ -164,8 +164,13 @@ type webhookView struct {
 	Events         []string          `json:"events"`
 	Description    text              `json:"description"`
 	Headers        fields            `json:"headers"`
+	TagsFilter     []string          `json:"tags_filter"`
+	Streams        []string          `json:"streams"`
+	Deferred       string            `json:"deferred"`
 	Status         string            `json:"status"`
 	DisabledReason text              `json:"disabled_reason"`
+	DisabledAt     stamp             `json:"disabled_at"`
+	MissedSince    stamp             `json:"missed_since"`
 	Health         webhookHealthView `json:"health"`
 }
 
@@ -187,10 +192,16 @@ func viewWebhook(h *store.Webhook) webhookView {
 	if len(patterns) == 0 {
 		patterns = events.Default()
 	}
+	deferred := deferredFirst
+	if h.AllDeferrals {
+		deferred = deferredAll
+	}
 	return webhookView{
 		Object: "webhook", ID: h.ID, Livemode: h.World.Livemode(), CreatedAt: stamp(h.CreatedAt), UpdatedAt: stamp(h.UpdatedAt),
 		URL: webhook.Redact(h.URL), Events: patterns, Description: text(h.Description),
-		Headers: fields(webhook.ShowHeaders(h.Headers)), Status: h.Status(), DisabledReason: text(h.DisabledReason),
+		Headers: fields(webhook.ShowHeaders(h.Headers)), TagsFilter: append([]string{}, h.TagsFilter...), Streams: append([]string{}, h.Streams...),
+		Deferred: deferred, Status: h.Status(), DisabledReason: text(h.DisabledReason),
+		DisabledAt: stamp(h.DisabledAt), MissedSince: stamp(h.MissedSince),
 		Health: webhookHealthView{
 			stamp(h.Health.LastSuccessAt), stamp(h.Health.LastFailureAt), h.Health.ConsecutiveFailures, h.Health.Pending,
 		},

@@ -38,7 +38,8 @@ func (h *house) patch(id, body string, change ...asker) *answer {
 func TestWebhookIsShownAsItWasMade(t *testing.T) {
 	h := openHouse(t)
 	a := h.hook(`{"url":"https://user:canary1@app.acme.com/hook?a=<b>","events":["message.bounced","message.*","message.bounced"],
-		"description":"Für <support>","enabled":false,"headers":{"X-Token":"canary2","Authorization":null}}`)
+		"description":"Für <support>","enabled":false,"headers":{"X-Token":"canary2","Authorization":null},
+		"tags_filter":["receipt","receipt"],"streams":["bulk"],"deferred":"all"}`)
 	made := time.Now()
 	secret, _ := a.body["secret"].(string)
 	if a.header.Get("Location") != "/v1/webhooks/"+a.id() || !strings.HasPrefix(secret, "whsec_") {
@@ -48,9 +49,10 @@ func TestWebhookIsShownAsItWasMade(t *testing.T) {
 		"object": "webhook", "id": a.id(), "livemode": false, "url": "https://redacted@app.acme.com/hook?a=<b>",
 		"events": []any{"message.bounced", "message.*"}, "description": "Für <support>",
 		"headers": map[string]any{"X-Token": "redacted"}, "status": "disabled", "disabled_reason": nil,
+		"tags_filter": []any{"receipt"}, "streams": []any{"bulk"}, "deferred": "all", "missed_since": nil,
 		"health": map[string]any{"last_success_at": nil, "last_failure_at": nil, "consecutive_failures": 0.0, "pending": 0.0},
 	}
-	for _, name := range []string{"created_at", "updated_at"} {
+	for _, name := range []string{"created_at", "updated_at", "disabled_at"} {
 		at, err := time.Parse(time.RFC3339, fmt.Sprint(a.body[name]))
 		if err != nil || made.Sub(at).Abs() > time.Minute {
 			t.Errorf("%s: %v", name, a.body[name])
@@ -100,6 +102,10 @@ func TestWebhookPatch(t *testing.T) {
 		{"no description", `{"description":""}`, map[string]any{"description": nil}},
 		{"disable", `{"enabled":false}`, map[string]any{"status": "disabled"}},
 		{"enable", `{"enabled":true}`, nil},
+		{
+			"filters", `{"tags_filter":["a","b"],"streams":["bulk"],"deferred":"all"}`,
+			map[string]any{"tags_filter": []any{"a", "b"}, "streams": []any{"bulk"}, "deferred": "all"},
+		},
 		{"headers", `{"headers":{"X-C":"3"}}`, map[string]any{"headers": map[string]any{"X-C": "redacted"}}},
 		{"no headers", `{"headers":{}}`, map[string]any{"headers": map[string]any{}}},
 		{
@@ -116,6 +122,9 @@ func TestWebhookPatch(t *testing.T) {
 			maps.Copy(want, tt.change)
 			a := h.patch(made.id(), tt.body)
 			want["updated_at"] = a.body["updated_at"]
+			if want["status"] == "disabled" {
+				want["disabled_at"] = a.body["updated_at"]
+			}
 			if diff := cmp.Diff(want, a.body); diff != "" || a.status != 200 {
 				t.Errorf("%d (-want +got):\n%s", a.status, diff)
 			}

@@ -3,8 +3,10 @@ package api
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"postrider/internal/email"
+	"postrider/internal/store"
 )
 
 // webhookScenes are the ways in which the operations of webhooks end.
@@ -50,7 +52,80 @@ func webhookScenes() []scene {
 			scenes = append(scenes, scene{o.name, invalidIdempotencyKey, ask(o.method, o.path, o.body, header("Idempotency-Key", ""))})
 		}
 	}
-	return append(scenes, eachWebhookScene(nobody)...)
+	return append(append(scenes, deliveryScenes(nobody)...), eachWebhookScene(nobody)...)
+}
+
+// deliveryScenes are those of secrets, deliveries and replays.
+func deliveryScenes(nobody string) []scene {
+	gone := nobody + "/deliveries/" + email.NewID(email.DeliveryPrefix)
+	scenes := []scene{
+		{"getWebhookSecret", "", func(h *house) *answer { return h.get("/v1/webhooks/" + h.hook(minimalHook).id() + "/secret") }},
+		{"listWebhookDeliveries", "", func(h *house) *answer { return h.get("/v1/webhooks/" + h.hook(minimalHook).id() + "/deliveries") }},
+		{"rotateWebhookSecret", "", func(h *house) *answer {
+			return h.post("/v1/webhooks/"+h.hook(minimalHook).id()+"/rotate-secret", "")
+		}},
+		{"replayWebhook", "", func(h *house) *answer {
+			return h.post("/v1/webhooks/"+h.hook(minimalHook).id()+"/replay", `{"since":"2026-01-01T00:00:00Z"}`)
+		}},
+		{"getWebhookDelivery", "", func(h *house) *answer { return h.get(h.delivery()) }},
+		{"replayWebhookDelivery", "", func(h *house) *answer { return h.post(h.delivery()+"/replay", "") }},
+	}
+	for _, o := range []struct{ name, path, body string }{
+		{"rotateWebhookSecret", nobody + "/rotate-secret", "{}"},
+		{"replayWebhook", nobody + "/replay", `{"since":"2026-01-01T00:00:00Z"}`},
+		{"replayWebhookDelivery", gone + "/replay", "{}"},
+	} {
+		scenes = append(
+			scenes,
+			scene{o.name, malformedJSON, ask(http.MethodPost, o.path, "{")},
+			scene{o.name, duplicateMember, ask(http.MethodPost, o.path, `{"a":1,"a":2}`)},
+			scene{o.name, requestTimeout, func(h *house) *answer { return h.stall(http.MethodPost, o.path) }},
+			scene{o.name, requestTooLarge, func(h *house) *answer { return h.do(http.MethodPost, o.path, zeros(maxBody+1)) }},
+			scene{o.name, unsupportedMediaType, ask(http.MethodPost, o.path, "{}", header("Content-Type", "text/plain"))},
+			scene{o.name, validationFailed, ask(http.MethodPost, o.path, `{"x":1}`)},
+			scene{o.name, invalidIdempotencyKey, ask(http.MethodPost, o.path, o.body, header("Idempotency-Key", ""))},
+			scene{o.name, idempotencyKeyReused, func(h *house) *answer {
+				h.send(minimal, header("Idempotency-Key", o.name))
+				return h.post(o.path, o.body, header("Idempotency-Key", o.name))
+			}},
+			scene{o.name, idempotencyInProgress, func(h *house) *answer { return h.whileHeld(o.path, o.body) }},
+		)
+	}
+	return scenes
+}
+
+// delivery is the path of one that failed.
+func (h *house) delivery() string {
+	h.t.Helper()
+	hook := h.hook(minimalHook).id()
+	h.send(minimal)
+	ctx := h.t.Context()
+	for {
+		part, err := h.store.Deliveries.Unfollowed(ctx, email.Test, 0, 100)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		last := part.Entries[len(part.Entries)-1]
+		happened, _, err := h.store.Deliveries.Happened(ctx, email.Test, []store.StreamEntry{last})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		var list []*store.Delivery
+		if part.To == part.End {
+			e := happened[last.Message].Events[last.Index]
+			list = append(list, &store.Delivery{Webhook: hook, Event: e.ID, Type: e.Type, Message: last.Message, Position: last.Index})
+		}
+		if _, err := h.store.Deliveries.Follow(ctx, part, part.To, list, time.Now()); err != nil {
+			h.t.Fatal(err)
+		}
+		if len(list) == 0 {
+			continue
+		}
+		if _, err := h.store.Deliveries.Fail(ctx, list[0], &store.Post{At: time.Now(), Status: 500, Error: "answered 500", Body: "<oops>"}, "", time.Now()); err != nil {
+			h.t.Fatal(err)
+		}
+		return "/v1/webhooks/" + hook + "/deliveries/" + list[0].ID
+	}
 }
 
 // eachWebhookScene are those that every operation of webhooks has.
@@ -63,6 +138,12 @@ func eachWebhookScene(nobody string) []scene {
 		{"updateWebhook", http.MethodPatch, nobody, "{}"},
 		{"deleteWebhook", http.MethodDelete, nobody, ""},
 		{"testWebhook", http.MethodPost, nobody + "/test", ""},
+		{"getWebhookSecret", http.MethodGet, nobody + "/secret", ""},
+		{"rotateWebhookSecret", http.MethodPost, nobody + "/rotate-secret", ""},
+		{"listWebhookDeliveries", http.MethodGet, nobody + "/deliveries", ""},
+		{"getWebhookDelivery", http.MethodGet, nobody + "/deliveries/" + email.NewID(email.DeliveryPrefix), ""},
+		{"replayWebhookDelivery", http.MethodPost, nobody + "/deliveries/" + email.NewID(email.DeliveryPrefix) + "/replay", ""},
+		{"replayWebhook", http.MethodPost, nobody + "/replay", `{"since":"2026-01-01T00:00:00Z"}`},
 	} {
 		scenes = append(
 			scenes,

@@ -70,7 +70,7 @@ func (d *door) tryWebhook(ctx context.Context, hook *store.Webhook, t email.Even
 	if err != nil {
 		return nil, err
 	}
-	to := webhook.Endpoint{URL: hook.URL, Secrets: []string{hook.Secret}, Headers: hook.Headers}
+	to := webhook.Endpoint{URL: hook.URL, Secrets: hook.Secrets(d.now()), Headers: hook.Headers}
 	m := webhook.Message{ID: id, Body: payload}
 	a := d.poster.Post(ctx, to, m)
 	sent, err := webhook.Show(to, m, a.At)

@@ -5,6 +5,7 @@
 # mail servers Postfix and Exim. Those are not installed: they would become this
 # machine's mail server, and exclude each other. Their packages are unpacked into a
 # cache instead, and nss_wrapper gives them the users that they would have made.
+# Node.js gets the verifier of Standard Webhooks, which judges what we post.
 set -euo pipefail
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/postrider"
@@ -19,7 +20,16 @@ command -v npm >/dev/null || missing+=(nodejs npm) # the linter of openapi.yaml
 ldconfig -p 2>/dev/null | grep -q libnss_wrapper || [ -n "$(ls /usr/lib/*/libnss_wrapper.so 2>/dev/null)" ] || missing+=(libnss-wrapper)
 [ -x /usr/sbin/smtp-sink ] || [ -x "$cache/postfix/usr/sbin/smtp-sink" ] || unpack+=(postfix)
 [ -x /usr/sbin/exim4 ] || [ -x /usr/sbin/exim ] || [ -x "$cache/exim/usr/sbin/exim4" ] || unpack+=(exim4-daemon-light)
-[ ${#missing[@]} -eq 0 ] && [ ${#unpack[@]} -eq 0 ] && exit 0
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
+webhooks="$(cd "$(dirname "$0")" && pwd)/webhooks"
+node_packages() {
+	[ -d "$webhooks/node_modules/standardwebhooks" ] || (cd "$webhooks" && npm ci --no-audit --no-fund --ignore-scripts)
+}
+if [ ${#missing[@]} -eq 0 ] && [ ${#unpack[@]} -eq 0 ]; then
+	node_packages
+	exit 0
+fi
 
 if ! command -v apt-get >/dev/null; then
 	echo "The tests need ${missing[*]} ${unpack[*]}: install them with this system's package manager and run make test again." >&2
@@ -53,3 +63,4 @@ if [ ${#missing[@]} -gt 0 ]; then
 	# Debian starts a package's server by itself; the tests start private ones.
 	DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
 fi
+node_packages

@@ -163,19 +163,12 @@ func (w *Worker) followSome(ctx context.Context, s shardID) (more bool, err erro
 func wanted(entries []store.StreamEntry, happened map[string]*store.Happened, hooks []*store.Webhook) []*store.Delivery {
 	var list []*store.Delivery
 	for _, entry := range entries {
-		d := store.Delivery{Message: entry.Message, Position: entry.Index}
-		if s := entry.Suppression; s != nil {
-			d = store.Delivery{Event: s.ID, Type: s.Type, Entry: entry.At}
-		} else if e, ok := happened[entry.Message].Event(entry.Index); ok {
-			d.Event, d.Type = e.ID, e.Type
-		} else {
-			continue // gone, or broken
-		}
 		for _, hook := range hooks {
-			if hook.Wants(entry.At) && events.Match(hook.Events, d.Type) {
-				to := d
-				to.Webhook = hook.ID
-				list = append(list, &to)
+			if !hook.Wants(entry.At) {
+				continue
+			}
+			if d := hook.DeliveryOf(entry, happened[entry.Message], events.Match); d != nil {
+				list = append(list, d)
 			}
 		}
 	}

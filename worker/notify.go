@@ -71,7 +71,7 @@ func (n *notice) run(ctx context.Context) error {
 	how, wait := endedEarly, time.Duration(0)
 	defer func() { n.w.endpoints.leave(n.hook.ID, how, wait) }()
 
-	a := n.w.o.Poster.Post(ctx, webhook.Endpoint{URL: n.hook.URL, Secrets: []string{n.hook.Secret}, Headers: n.hook.Headers},
+	a := n.w.o.Poster.Post(ctx, webhook.Endpoint{URL: n.hook.URL, Secrets: n.hook.Secrets(n.w.o.Now()), Headers: n.hook.Headers},
 		webhook.Message{ID: n.d.Event, Body: body})
 	if ctx.Err() != nil && a.Status == 0 {
 		return ctx.Err() // the job goes back to the queue; if it was posted, it is posted again
@@ -154,14 +154,14 @@ func (n *notice) settle(ctx context.Context, a webhook.Attempt) error {
 		}
 		return n.fail(ctx, post, "")
 	}
-	delays := n.w.o.Notify.Delays
-	if n.d.Attempts >= len(delays) {
+	delays, failed := n.w.o.Notify.Delays, n.d.Attempts-n.d.Replayed
+	if failed >= len(delays) {
 		if err := n.fail(ctx, post, ""); err != nil {
 			return err
 		}
 		return n.judge(ctx)
 	}
-	wait := max(n.jitter(delays[n.d.Attempts]), a.RetryAfter)
+	wait := max(n.jitter(delays[failed]), a.RetryAfter)
 	if err := n.retry(ctx, post, n.w.o.Now().Add(wait)); err != nil {
 		return err
 	}

@@ -251,7 +251,7 @@ func (a *App) listen() error {
 			return err
 		}
 		door = api.New(api.Options{
-			Desk: a.Desk, Store: a.Store, Signer: a.Domains, Poster: a.poster, PublicURL: a.options.Config.PublicURL,
+			Desk: a.Desk, Store: a.Store, Signer: a.Domains, Poster: a.poster, Notifier: a.Queue, PublicURL: a.options.Config.PublicURL,
 			Version: a.options.Version, Log: a.options.Log,
 			RateLimit: a.options.Config.RateLimit, Draining: a.health.draining.Load, Metrics: api.NewMetrics(a.registry),
 		})

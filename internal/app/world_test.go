@@ -119,11 +119,15 @@ func startService(t *testing.T, redisURL string, inProcess bool, net *internet) 
 	return &service{App: a, t: t, key: addKey(t, a.Store)}
 }
 
-func addKey(t *testing.T, s *store.Store) string {
+func addKey(t *testing.T, s *store.Store) string { return addKeyOf(t, s, email.Live) }
+
+func addTestKey(t *testing.T, s *store.Store) string { return addKeyOf(t, s, email.Test) }
+
+func addKeyOf(t *testing.T, s *store.Store, w email.World) string {
 	t.Helper()
-	secret, hash := api.NewKey(true)
+	secret, hash := api.NewKey(w.Livemode())
 	err := s.Keys.Add(t.Context(), store.Key{
-		ID: email.NewID(email.KeyPrefix), World: email.Live, Name: "test",
+		ID: email.NewID(email.KeyPrefix), World: w, Name: "test",
 		Prefix: secret[:12], Scopes: api.Scopes(), CreatedAt: time.Now().UTC(),
 	}, hash)
 	if err != nil {

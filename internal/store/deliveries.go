@@ -38,6 +38,7 @@ type Delivery struct {
 	Entry      Position // of a suppression's event in the shard's stream
 	Status     DeliveryStatus
 	Attempts   int
+	Replayed   int // attempts before it was last replayed: they are not counted against it
 	Generation int // of the job that is to wake it
 	CreatedAt  time.Time
 	NextAt     time.Time // when the next attempt is due; zero once it is finished
@@ -66,6 +67,7 @@ type Deliveries struct {
 	follow  *redis.Script
 	settle  *redis.Script
 	look    *redis.Script
+	replay  *redis.Script
 	drop    *redis.Script
 	putOff  *redis.Script
 }
@@ -74,7 +76,8 @@ func newDeliveries(rdb redis.UniversalClient, o Options, p *packer) *Deliveries 
 	return &Deliveries{
 		rdb: rdb, options: o, packer: p, follow: redis.NewScript(whenFull + followScript),
 		settle: redis.NewScript(whenFull + settleScript), look: redis.NewScript(whenFull + lookDeliveryScript),
-		drop: redis.NewScript(dropDeliveryScript), putOff: redis.NewScript(whenFull + putOffScript),
+		replay: redis.NewScript(whenFull + replayDeliveryScript),
+		drop:   redis.NewScript(dropDeliveryScript), putOff: redis.NewScript(whenFull + putOffScript),
 	}
 }
 
@@ -87,6 +90,7 @@ type storedDelivery struct {
 	Entry      Position        `json:"q,omitempty"` //
 	Status     DeliveryStatus  `json:"s,omitempty"` // absent: pending
 	Attempts   int             `json:"a,omitempty"`
+	Replayed   int             `json:"b,omitempty"`
 	Generation int             `json:"g,omitempty"`
 	Created    int64           `json:"c"`
 	Next       int64           `json:"n,omitempty"`
@@ -128,7 +132,7 @@ func DeliveryShard(id string) (uint8, error) {
 func encodeDelivery(d *Delivery) (string, error) {
 	v := storedDelivery{
 		Webhook: d.Webhook, Event: bare(d.Event), Type: d.Type, Message: short(d.Message), Position: d.Position, Entry: d.Entry,
-		Status: d.Status, Attempts: d.Attempts, Generation: d.Generation, Created: toMS(d.CreatedAt),
+		Status: d.Status, Attempts: d.Attempts, Replayed: d.Replayed, Generation: d.Generation, Created: toMS(d.CreatedAt),
 		Next: toMS(d.NextAt), Ended: toMS(d.EndedAt), Code: d.LastStatus, Error: d.LastError,
 	}
 	if v.Status == DeliveryPending {
@@ -154,7 +158,7 @@ func decodeDelivery(w email.World, id, raw string) (*Delivery, error) {
 	}
 	return &Delivery{
 		ID: id, World: w, Webhook: v.Webhook, Event: email.EventPrefix + "_" + v.Event, Type: v.Type,
-		Message: v.Message, Position: v.Position, Entry: v.Entry, Status: v.Status, Attempts: v.Attempts, Generation: v.Generation,
+		Message: v.Message, Position: v.Position, Entry: v.Entry, Status: v.Status, Attempts: v.Attempts, Replayed: v.Replayed, Generation: v.Generation,
 		CreatedAt: fromMS(v.Created), NextAt: fromMS(v.Next), EndedAt: fromMS(v.Ended), LastStatus: v.Code, LastError: v.Error,
 		raw: raw,
 	}, nil
@@ -186,7 +190,10 @@ func (s *Deliveries) Get(ctx context.Context, w email.World, id string) (*Delive
 	return decodeDelivery(w, id, raw)
 }
 
-// Posts lists the attempts of a delivery, oldest first. ErrNotFound if there is no
+// maxPosts is how many attempts of a delivery are kept: more than it makes by itself.
+const maxPosts = 50
+
+// Posts lists the attempts of a delivery, oldest first, at most the last maxPosts. ErrNotFound if there is no
 // such delivery.
 func (s *Deliveries) Posts(ctx context.Context, w email.World, id string) ([]Post, error) {
 	keys, name, err := s.locate(w, id)
@@ -200,8 +207,12 @@ func (s *Deliveries) Posts(ctx context.Context, w email.World, id string) ([]Pos
 	if len(fields) == 0 {
 		return nil, ErrNotFound
 	}
+	d, err := decodeDelivery(w, id, fields["d"])
+	if err != nil {
+		return nil, err
+	}
 	var list []Post
-	for n := 1; fields["a"+strconv.Itoa(n)] != ""; n++ {
+	for n := max(1, d.Attempts-maxPosts+1); fields["a"+strconv.Itoa(n)] != ""; n++ {
 		p, err := s.packer.decodePost(fields["a"+strconv.Itoa(n)])
 		if err != nil {
 			return nil, fmt.Errorf("read attempt %d of delivery %s: %w", n, id, err)

@@ -21,7 +21,8 @@ const unreadRest = time.Hour
 //	KEYS 1 record, 2 due, 3 purge, 4 pending, 5 finished, 6 health
 //	ARGV 1 id, 2 record as read, 3 new record, 4 score: of due while it is pending,
 //	     else of purge, 5 1 if it is finished else 0, 6 attempt (its number, empty:
-//	     none), 7 the attempt, 8 1 if it succeeded else 0, 9 now, 10 TTL of health in ms
+//	     none), 7 the attempt, 8 1 if it succeeded else 0, 9 now, 10 TTL of health in ms,
+//	     11 number of the attempt that is no longer kept
 //
 // Returns 1, or 0 if another record stands there. Safe to run twice: no two records
 // of a delivery are alike, since each counts its generation or ends it.
@@ -40,6 +41,7 @@ else
 end
 if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[1], 'a' .. ARGV[6], ARGV[7])
+  redis.call('HDEL', KEYS[1], 'a' .. ARGV[11])
   if ARGV[8] == '1' then
     redis.call('HSET', KEYS[6], 's', ARGV[9])
     redis.call('HDEL', KEYS[6], 'b', 'n')
@@ -114,7 +116,7 @@ func (s *Deliveries) settled(ctx context.Context, before *Delivery, p *Post, now
 		keys.delivery(name), keys.deliveryDue(), keys.deliveryPurge(), keys.pending(d.Webhook), keys.finished(d.Webhook), keys.health(d.Webhook),
 	}
 	ok, err := s.settle.Run(ctx, s.rdb, names, name, before.raw, d.raw, score, finished, number, packed, success,
-		toMS(now), s.options.MetadataRetention.Milliseconds()).Int()
+		toMS(now), s.options.MetadataRetention.Milliseconds(), d.Attempts-maxPosts).Int()
 	if err != nil {
 		return nil, fmt.Errorf("settle delivery %s: %w", d.ID, err)
 	}

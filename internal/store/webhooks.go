@@ -33,14 +33,27 @@ type Webhook struct {
 	// means those that are on by default.
 	Events      []string
 	Description string
-	Enabled     bool
+	// TagsFilter and Streams, if any, let through only what concerns a message with one
+	// of these tags, or of one of these streams.
+	TagsFilter []string
+	Streams    []string
+	// AllDeferrals: it is told of every deferral of a recipient, not of the first alone.
+	AllDeferrals bool
+	Enabled      bool
 	// DisabledReason is why the service disabled it; empty if a caller did, or none.
 	DisabledReason string
-	Secret         string         // whsec_ and base64: signs what is posted
-	Headers        []email.Header // sent with every post
-	CreatedAt      time.Time
-	UpdatedAt      time.Time
-	Health         WebhookHealth // read only; Create and Update leave it alone
+	DisabledAt     time.Time // zero while it is enabled
+	// MissedSince is since when it was not told of what happened, before it was enabled
+	// again; zero once that was replayed.
+	MissedSince time.Time
+	Secret      string // whsec_ and base64: signs what is posted
+	// OldSecret signs beside it until OldUntil, while the receiver changes to the new one.
+	OldSecret string
+	OldUntil  time.Time
+	Headers   []email.Header // sent with every post
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	Health    WebhookHealth // read only; Create and Update leave it alone
 
 	since int64 // Redis' time when it was last enabled: earlier events are not its own
 }
@@ -62,6 +75,28 @@ func (w *Webhook) Status() string {
 // Wants reports whether an event that the stream took in at this position
 // happened while the endpoint was there and enabled.
 func (w *Webhook) Wants(p Position) bool { return p.ms() >= w.since }
+
+// Secrets are those to sign with at a time, the newest first.
+func (w *Webhook) Secrets(now time.Time) []string {
+	if w.OldSecret != "" && now.Before(w.OldUntil) {
+		return []string{w.Secret, w.OldSecret}
+	}
+	return []string{w.Secret}
+}
+
+// Hears reports whether the filters let an event of a message through.
+func (w *Webhook) Hears(m *email.Message, e email.Event) bool {
+	if e.Status == email.Deferred && e.Previous == email.Deferred && !w.AllDeferrals {
+		return false
+	}
+	tagged := len(w.TagsFilter) == 0 || slices.ContainsFunc(m.Tags, func(t string) bool { return slices.Contains(w.TagsFilter, t) })
+	return tagged && (len(w.Streams) == 0 || slices.Contains(w.Streams, m.Stream))
+}
+
+// HearsOf is Hears for the event of a suppression, which has no tags.
+func (w *Webhook) HearsOf(e *email.SuppressionEvent) bool {
+	return len(w.TagsFilter) == 0 && (len(w.Streams) == 0 || slices.Contains(w.Streams, e.Suppression.Stream))
+}
 
 // WebhookHealth is how an endpoint has been answering.
 type WebhookHealth struct {
@@ -91,6 +126,12 @@ type storedWebhook struct {
 	Description string   `json:"d,omitempty"`
 	Disabled    bool     `json:"x,omitempty"`
 	Reason      string   `json:"r,omitempty"`
+	Tags        []string `json:"t,omitempty"`
+	Streams     []string `json:"m,omitempty"`
+	Deferrals   bool     `json:"f,omitempty"` // all of them
+	DisabledAt  int64    `json:"a,omitempty"`
+	MissedSince int64    `json:"i,omitempty"`
+	OldUntil    int64    `json:"l,omitempty"`
 	Created     int64    `json:"c"`
 	Updated     int64    `json:"u"`
 	Since       int64    `json:"n"`
@@ -101,6 +142,7 @@ type storedWebhook struct {
 type sealedWebhook struct {
 	URL     string         `json:"u"`
 	Secret  string         `json:"s"`
+	Old     string         `json:"o,omitempty"`
 	Headers []email.Header `json:"h,omitempty"`
 }
 
@@ -131,6 +173,9 @@ return 1
 func (s *Webhooks) Create(ctx context.Context, hook *Webhook) (*Webhook, error) {
 	made := *hook
 	made.UpdatedAt = made.CreatedAt
+	if !made.Enabled {
+		made.DisabledAt = made.CreatedAt
+	}
 	if err := s.put(ctx, "", &made); err != nil {
 		if errors.Is(err, errChanged) {
 			err = ErrAlreadyExists
@@ -189,11 +234,17 @@ func (s *Webhooks) Update(ctx context.Context, w email.World, id string, now tim
 		if hook.ID != id || hook.World != w {
 			return nil, fmt.Errorf("update webhook %s: its id must not change", id)
 		}
-		if hook.Enabled {
-			hook.DisabledReason = ""
-		}
-		if hook.Enabled && !was {
+		switch {
+		case hook.Enabled && !was:
 			hook.since = 0 // as if it were new
+			if hook.MissedSince.IsZero() {
+				hook.MissedSince = hook.DisabledAt
+			}
+			fallthrough
+		case hook.Enabled:
+			hook.DisabledReason, hook.DisabledAt = "", time.Time{}
+		case was:
+			hook.DisabledAt = now
 		}
 		hook.UpdatedAt = now
 		err = s.put(ctx, before, hook)
@@ -232,7 +283,9 @@ func (s *Webhooks) put(ctx context.Context, before string, hook *Webhook) error 
 		}
 		hook.since = toMS(now)
 	}
-	hook.CreatedAt, hook.UpdatedAt = fromMS(toMS(hook.CreatedAt)), fromMS(toMS(hook.UpdatedAt))
+	for _, t := range []*time.Time{&hook.CreatedAt, &hook.UpdatedAt, &hook.OldUntil, &hook.DisabledAt, &hook.MissedSince} {
+		*t = fromMS(toMS(*t))
+	}
 	raw, err := s.encode(hook)
 	if err != nil {
 		return err
@@ -257,12 +310,14 @@ func (s *Webhooks) encode(h *Webhook) ([]byte, error) {
 	if s.sealer == nil {
 		return nil, errNoSealer
 	}
-	plain, err := json.Marshal(sealedWebhook{URL: h.URL, Secret: h.Secret, Headers: h.Headers})
+	plain, err := json.Marshal(sealedWebhook{URL: h.URL, Secret: h.Secret, Old: h.OldSecret, Headers: h.Headers})
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(storedWebhook{
 		Events: h.Events, Description: h.Description, Disabled: !h.Enabled, Reason: h.DisabledReason,
+		Tags: h.TagsFilter, Streams: h.Streams, Deferrals: h.AllDeferrals,
+		DisabledAt: toMS(h.DisabledAt), MissedSince: toMS(h.MissedSince), OldUntil: toMS(h.OldUntil),
 		Created: toMS(h.CreatedAt), Updated: toMS(h.UpdatedAt), Since: h.since,
 		Sealed: s.sealer.Seal(plain, webhookOwner(h.ID)), Nonce: rand.Text()[:12],
 	})
@@ -285,7 +340,8 @@ func (s *Webhooks) decode(w email.World, id, raw string) (*Webhook, error) {
 		return nil, fmt.Errorf("decode webhook %s: %w", id, ErrBroken) // the cause may quote a secret
 	}
 	return &Webhook{
-		ID: id, World: w, URL: hidden.URL, Secret: hidden.Secret, Headers: hidden.Headers, Events: v.Events,
+		ID: id, World: w, URL: hidden.URL, Secret: hidden.Secret, OldSecret: hidden.Old, OldUntil: fromMS(v.OldUntil), Headers: hidden.Headers, Events: v.Events,
+		TagsFilter: v.Tags, Streams: v.Streams, AllDeferrals: v.Deferrals, DisabledAt: fromMS(v.DisabledAt), MissedSince: fromMS(v.MissedSince),
 		Description: v.Description, Enabled: !v.Disabled, DisabledReason: v.Reason,
 		CreatedAt: fromMS(v.Created), UpdatedAt: fromMS(v.Updated), since: v.Since,
 	}, nil

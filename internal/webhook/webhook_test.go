@@ -290,7 +290,7 @@ func lookups(t *testing.T, z *dns.Zone) *net.Resolver {
 }
 
 // However our own addresses are spelled, nobody connects to them.
-func TestNeverReachesOurselves(t *testing.T) {
+func TestAcceptance13NeverReachesOurselves(t *testing.T) {
 	four, six := newCanary(t, "127.0.0.1:0"), newCanary(t, "[::1]:0")
 	z := &dns.Zone{Names: map[string]dns.Name{
 		"home.test":  {A: []string{"127.0.0.1"}, AAAA: []string{"::1"}},
@@ -325,7 +325,7 @@ func TestNeverReachesOurselves(t *testing.T) {
 }
 
 // A name that led to an allowed address at first leads nowhere once it changed.
-func TestRebinding(t *testing.T) {
+func TestAcceptance13Rebinding(t *testing.T) {
 	p, raw, got := endpoint(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
 	u, err := url.Parse(raw)
 	if err != nil {
