@@ -5,9 +5,10 @@ import (
 
 	"postrider/internal/email"
 	"postrider/internal/events"
+	"postrider/internal/store"
 )
 
-// eventView is one change of one recipient (api.md 12.1). Its data has the same octets
+// eventView is one change of one recipient (api.md 12.1), or of the suppressions. Its data has the same octets
 // as in a webhook.
 type eventView struct {
 	Object    string          `json:"object"`
@@ -23,6 +24,19 @@ func viewEvent(m *email.Message, e email.Event) (eventView, error) {
 	data, err := events.Data(m, e)
 	return eventView{
 		Object: "event", ID: e.ID, Type: e.Type, CreatedAt: stamp(e.At), Timestamp: stamp(e.At), Livemode: m.World.Livemode(),
+		Data: data,
+	}, err
+}
+
+// viewOccurrence is an event of the log, whatever it is of.
+func viewOccurrence(o *store.Occurrence) (eventView, error) {
+	e := o.Suppression
+	if e == nil {
+		return viewEvent(o.Message, o.Event)
+	}
+	data, err := events.SuppressionData(e)
+	return eventView{
+		Object: "event", ID: e.ID, Type: e.Type, CreatedAt: stamp(e.At), Timestamp: stamp(e.At), Livemode: e.Suppression.World.Livemode(),
 		Data: data,
 	}, err
 }

@@ -56,8 +56,8 @@ func (d *door) eventLog(c *call) error {
 		return err
 	}
 	data := make([]eventView, len(part.Found))
-	for i, o := range part.Found {
-		if data[i], err = viewEvent(o.Message, o.Event); err != nil {
+	for i := range part.Found {
+		if data[i], err = viewOccurrence(&part.Found[i]); err != nil {
 			return err
 		}
 	}
@@ -129,7 +129,7 @@ func (d *door) getEvent(c *call) error {
 	if err != nil {
 		return missing("event", err)
 	}
-	view, err := viewEvent(found.Message, found.Event)
+	view, err := viewOccurrence(found)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"postrider/internal/email"
+	"postrider/internal/events"
 )
 
 // logScenes are the ways in which the operations of the log end.
@@ -68,6 +69,52 @@ func TestLog(t *testing.T) {
 			t.Errorf("one event is\n%s\nin a list\n%s", one.raw, raw)
 		}
 		h.want(h.get("/v1/events/"+e.ID, as(h.keys["live"])), 404, string(notFound))
+	}
+}
+
+// The log shows what happened to the suppressions, with the data that webhooks get.
+func TestLogShowsSuppressions(t *testing.T) {
+	h := openHouse(t)
+	made := h.post("/v1/suppressions", `{"email":"Ada@example.org","reason":"manual","note":"asked"}`).id()
+	h.want(h.do(http.MethodDelete, "/v1/suppressions/"+made, nil), 204, "")
+	h.send(minimal)
+	if _, err := h.store.Suppressions.Follow(t.Context(), email.Test, 10); err != nil {
+		t.Fatal(err)
+	}
+	var types []string
+	for _, e := range h.get("/v1/events").data() {
+		types = append(types, e["type"].(string))
+		if one := h.get("/v1/events/" + e["id"].(string)); one.status != 200 || !cmp.Equal(one.body, e) {
+			t.Errorf("one event is %d\n%s\nin a list\n%v", one.status, one.raw, e)
+		}
+	}
+	if want := []string{"message.queued", "suppression.created", "suppression.deleted"}; !cmp.Equal(types, want) {
+		t.Errorf("events %q, want %q", types, want)
+	}
+	for query, want := range map[string]int{
+		"type=suppression.deleted": 1, "recipient=ada@EXAMPLE.org&type=suppression.created": 1, "recipient=bob@example.org": 0,
+		"message_id=" + email.NewMessageID(0): 0, "created_after=2100-01-01T00:00:00Z": 0,
+	} {
+		if a := h.get("/v1/events?" + query); len(a.data()) != want {
+			t.Errorf("%s: %s", query, a.raw)
+		}
+	}
+	var deleted struct {
+		Data []struct{ Data json.RawMessage }
+	}
+	if err := json.Unmarshal(h.get("/v1/events?type=suppression.deleted").raw, &deleted); err != nil {
+		t.Fatal(err)
+	}
+	part, err := h.store.Deliveries.Unfollowed(t.Context(), email.Test, 0, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := events.SuppressionBody(part.Entries[2].Suppression)
+	if err != nil || !strings.HasSuffix(string(body), `"data":`+string(deleted.Data[0].Data)+"}") {
+		t.Errorf("the log says\n%s\na webhook\n%s", deleted.Data[0].Data, body)
+	}
+	if a := h.get("/v1/events?type=suppression.created", as(h.keys["live"])); len(a.data()) != 0 {
+		t.Errorf("the other world: %s", a.raw)
 	}
 }
 

@@ -169,13 +169,49 @@ func TestCheckDeliveries(t *testing.T) {
 				t.Fatal(err)
 			}
 			open, done := f.delivery(t, hook), f.delivery(t, hook)
-			if _, err := f.Deliveries.Succeed(ctx, done, &Post{At: start(), Status: 200}, start()); err != nil {
-				t.Fatal(err)
-			}
+			f.settle(t, done, 1)
 			c.spoil(bare(open.ID), bare(done.ID))
 			if got := f.kinds(t); !slices.Equal(got, c.want) {
 				t.Errorf("%s: findings %q, want %q", c.name, got, c.want)
 			}
+		}
+	})
+}
+
+// settle ends a delivery with its nth attempt.
+func (f *fixture) settle(t *testing.T, d *Delivery, n int) {
+	t.Helper()
+	var err error
+	for range n - 1 {
+		if d, err = f.Deliveries.Retry(t.Context(), d, &Post{At: start(), Status: 500, Error: "500"}, start(), start()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.Deliveries.Succeed(t.Context(), d, &Post{At: start(), Status: 200}, start()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What one delivery may be that others are not: of a suppression, replayed beyond the
+// attempts that are kept.
+func TestCheckRareDeliveries(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		f.suppress(t, "bob@example.org", nil)
+		if _, err := f.Suppressions.Follow(t.Context(), email.Live, 10); err != nil {
+			t.Fatal(err)
+		}
+		part, err := f.Deliveries.Unfollowed(t.Context(), email.Live, 0, 10)
+		if err != nil || len(part.Entries) != 1 || part.Entries[0].Suppression == nil {
+			t.Fatalf("Unfollowed = %+v, %v", part, err)
+		}
+		hook := &Webhook{ID: email.NewID(email.WebhookPrefix)}
+		d := hook.DeliveryOf(part.Entries[0], nil, func([]string, email.EventType) bool { return true })
+		if moved, err := f.Deliveries.Follow(t.Context(), part, part.To, []*Delivery{d}, start()); !moved || err != nil {
+			t.Fatal(moved, err)
+		}
+		f.settle(t, f.delivery(t, hook), maxPosts+2)
+		if got := f.kinds(t); len(got) != 0 {
+			t.Errorf("findings %q", got)
 		}
 	})
 }

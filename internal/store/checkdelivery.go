@@ -69,10 +69,10 @@ func (c *checker) delivery(ctx context.Context, name string) error {
 			c.found(KindDelivery, id, "it is %s, but stands in %s: %t", f.d.Status, s.set, s.stands)
 		}
 	}
-	posts := len(f.fields) - 1
-	for n := 1; n <= max(posts, f.d.Attempts); n++ {
-		if _, ok := f.fields["a"+strconv.Itoa(n)]; !ok || posts != f.d.Attempts {
-			c.found(KindDelivery, id, "%d attempts were counted, %d are kept", f.d.Attempts, posts)
+	first, kept := max(1, f.d.Attempts-maxPosts+1), len(f.fields)-1
+	for n := first; n <= max(kept, f.d.Attempts); n++ {
+		if _, ok := f.fields["a"+strconv.Itoa(n)]; !ok || kept != f.d.Attempts-first+1 {
+			c.found(KindDelivery, id, "%d attempts were counted, %d of the last %d are kept", f.d.Attempts, kept, maxPosts)
 			break
 		}
 	}

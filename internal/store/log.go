@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,8 +19,8 @@ import (
 // were forgotten, or Redis is not the one it was.
 var ErrGap = errors.New("the log does not reach back to there")
 
-// Log is the events of all messages in the order in which they were written: what
-// the shards' streams hold, read from a place that the reader keeps.
+// Log is the events of all messages, and of the suppressions, in the order in which they
+// were written: what the shards' streams hold, read from a place that the reader keeps.
 type Log struct {
 	store *Store
 	rdb   redis.UniversalClient
@@ -35,15 +36,36 @@ type LogPlace struct {
 // LogFilter selects events; zero members select all. All given must hold.
 type LogFilter struct {
 	Type         email.EventType
-	Message      string // id
-	Recipient    string // a whole address; case does not matter
+	Message      string // id; what a message did to the suppressions is not its event
+	Recipient    string // a whole address, also of a suppression; case does not matter
 	CreatedAfter time.Time
 }
 
-// Occurrence is an event and its message.
+// Occurrence is an event and its message, or an event of a suppression.
 type Occurrence struct {
-	Message *email.Message
-	Event   email.Event
+	Message     *email.Message
+	Event       email.Event
+	Suppression *email.SuppressionEvent // nil: it is a message's
+}
+
+// occurrence is what an entry tells of; false if that is gone or cannot be read.
+func occurrence(e StreamEntry, happened map[string]*Happened) (Occurrence, bool) {
+	if e.Suppression != nil {
+		return Occurrence{Suppression: e.Suppression}, true
+	}
+	h := happened[e.Message]
+	event, ok := h.Event(e.Index)
+	if !ok {
+		return Occurrence{}, false
+	}
+	return Occurrence{Message: h.Message, Event: event}, true
+}
+
+func (o *Occurrence) id() string {
+	if o.Suppression != nil {
+		return o.Suppression.ID
+	}
+	return o.Event.ID
 }
 
 // LogPage is a part of the log. Next is where to go on, now or later; More says
@@ -150,7 +172,7 @@ func (l *Log) entries(ctx context.Context, w email.World, places []Position) (li
 			return nil, false, ErrGap
 		}
 		for _, x := range chunk.Val() {
-			entry, _ := decodeStreamEntry(w, x) // what is of no message is passed over by take
+			entry, _ := decodeStreamEntry(w, x) // what tells of nothing is passed over by take
 			list = append(list, shardEntry{entry, i})
 		}
 		more = more || len(chunk.Val()) == logChunk
@@ -188,23 +210,26 @@ func (l *Log) take(ctx context.Context, w email.World, f LogFilter, page *LogPag
 		l.store.options.Log.ErrorContext(ctx, "an event cannot be read and is left out of the log", "error", err)
 	}
 	for _, e := range entries {
-		if h := happened[e.Message]; h != nil {
-			if event, ok := h.Events[e.Index]; ok && f.match(h.Message, event) {
-				if len(page.Found) == limit {
-					return true, nil
-				}
-				page.Found = append(page.Found, Occurrence{h.Message, event})
+		if o, ok := occurrence(e.StreamEntry, happened); ok && f.match(&o) {
+			if len(page.Found) == limit {
+				return true, nil
 			}
+			page.Found = append(page.Found, o)
 		}
 		page.Next.At[e.shard] = e.At
 	}
 	return false, nil
 }
 
-func (f LogFilter) match(m *email.Message, e email.Event) bool {
-	return (f.Type == "" || f.Type == e.Type) && (f.Message == "" || f.Message == m.ID) &&
-		(f.CreatedAfter.IsZero() || e.At.After(f.CreatedAfter)) &&
-		(f.Recipient == "" || strings.EqualFold(f.Recipient, m.Recipients[e.Recipient].Address.Email))
+func (f LogFilter) match(o *Occurrence) bool {
+	kind, at, message, recipient := o.Event.Type, o.Event.At, "", ""
+	if e := o.Suppression; e != nil {
+		kind, at, recipient = e.Type, e.At, e.Suppression.Email
+	} else {
+		message, recipient = o.Message.ID, o.Message.Recipients[o.Event.Recipient].Address.Email
+	}
+	return (f.Type == "" || f.Type == kind) && (f.Message == "" || f.Message == message) &&
+		(f.CreatedAfter.IsZero() || at.After(f.CreatedAfter)) && (f.Recipient == "" || strings.EqualFold(f.Recipient, recipient))
 }
 
 // Find reads one event by its id. An id tells when it was made; its entry was written
@@ -226,13 +251,13 @@ func (l *Log) Find(ctx context.Context, w email.World, id string) (*Occurrence, 
 			}
 		}
 	}
-	return nil, ErrNotFound
+	return l.findLate(ctx, w, id, made.Add(clocksApart))
 }
 
 // find looks for an event among the entries of one shard between two times.
 func (l *Log) find(ctx context.Context, w email.World, shard uint8, id string, between [2]time.Time) (*Occurrence, error) {
 	stream := keysOf(w, shard).stream()
-	from, to := fmt.Sprint(max(toMS(between[0]), 0)), fmt.Sprint(max(toMS(between[1]), 0))
+	from, to := streamTime(between[0]), streamTime(between[1])
 	for {
 		chunk, err := l.rdb.XRangeN(ctx, stream, from, to, logChunk).Result()
 		if err != nil {
@@ -240,7 +265,7 @@ func (l *Log) find(ctx context.Context, w email.World, shard uint8, id string, b
 		}
 		var entries []StreamEntry
 		for _, x := range chunk {
-			if e, err := decodeStreamEntry(w, x); err == nil && e.Message != "" {
+			if e, err := decodeStreamEntry(w, x); err == nil {
 				entries = append(entries, e)
 			}
 		}
@@ -248,19 +273,37 @@ func (l *Log) find(ctx context.Context, w email.World, shard uint8, id string, b
 		if err != nil {
 			return nil, fmt.Errorf("find event %s: %w", id, err)
 		}
-		for _, h := range happened {
-			for _, e := range h.Events {
-				if e.ID == id {
-					return &Occurrence{h.Message, e}, nil
-				}
+		for _, e := range entries {
+			if o, ok := occurrence(e, happened); ok && o.id() == id {
+				return &o, nil
 			}
 		}
 		if len(chunk) < logChunk {
 			return nil, nil
 		}
-		from = "(" + chunk[len(chunk)-1].ID
+		from = after(Position(chunk[len(chunk)-1].ID))
 	}
 }
+
+// findLate looks for an event of a suppression, whose entry the follower writes: late, if
+// it was away. It looks at the first entries behind a time.
+func (l *Log) findLate(ctx context.Context, w email.World, id string, from time.Time) (*Occurrence, error) {
+	for shard := range l.store.options.Shards {
+		chunk, err := l.rdb.XRangeN(ctx, keysOf(w, uint8(shard)).stream(), streamTime(from), "+", maxLooked).Result()
+		if err != nil {
+			return nil, fmt.Errorf("find event %s: %w", id, err)
+		}
+		for _, x := range chunk {
+			if e, err := decodeStreamEntry(w, x); err == nil && e.Suppression != nil && e.Suppression.ID == id {
+				return &Occurrence{Suppression: e.Suppression}, nil
+			}
+		}
+	}
+	return nil, ErrNotFound
+}
+
+// streamTime is a time as a bound of a stream's range.
+func streamTime(t time.Time) string { return strconv.FormatInt(max(toMS(t), 0), 10) }
 
 // trimScript forgets a shard's entries before a position, and notes the last that went:
 // who has not read it has missed something.

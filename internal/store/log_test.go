@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
 	"postrider/internal/email"
 )
 
@@ -179,6 +182,32 @@ func TestLogFind(t *testing.T) {
 			if _, err := f.Log.Find(t.Context(), email.Test, e.ID); !errors.Is(err, ErrNotFound) {
 				t.Errorf("%s in the other world: %v", e.ID, err)
 			}
+		}
+		f.suppress(t, "a@b.example", nil)
+		if _, err := f.Suppressions.Follow(t.Context(), email.Live, 10); err != nil {
+			t.Fatal(err)
+		}
+		page, err := f.Log.Read(t.Context(), email.Live, LogFilter{Type: email.SuppressionCreated}, f.logStart(t, time.Time{}), 10)
+		if err != nil || len(page.Found) != 1 {
+			t.Fatalf("%+v, %v", page, err)
+		}
+		want := page.Found[0]
+		if found, err := f.Log.Find(t.Context(), email.Live, want.Suppression.ID); err != nil {
+			t.Error(err)
+		} else {
+			equal(t, "event of a suppression", found, &want)
+		}
+		// The follower was away when it happened: the entry is younger than the event.
+		old, err := uuid.NewV7()
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(old[:6], make([]byte, 6)) // of 1970
+		late := email.FormatID(email.EventPrefix, old)
+		f.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: keysOf(email.Live, 1).stream(), Values: []string{"g", fmt.Sprintf(
+			`{"i":%q,"t":"suppression.created","a":1,"e":"c@d.example","s":{"i":%q,"w":"manual"}}`, bare(late), bare(late))}})
+		if found, err := f.Log.Find(t.Context(), email.Live, late); err != nil || found.Suppression.ID != late {
+			t.Errorf("a late entry: %+v, %v", found, err)
 		}
 		for _, id := range []string{"", "evt_1", msg.ID, email.NewID(email.EventPrefix)} {
 			if _, err := f.Log.Find(t.Context(), email.Live, id); !errors.Is(err, ErrNotFound) {
