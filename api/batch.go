@@ -160,7 +160,7 @@ func (b *batchBody) faults(i int, p *problem) []fault {
 		if p.code == idempotencyKeyReused {
 			pointer += "/idempotency_key"
 		}
-		return []fault{{Pointer: pointer, Code: string(p.code), Detail: "is refused: " + string(p.code)}}
+		return []fault{{Pointer: pointer, Code: string(p.code), Detail: p.detail}}
 	}
 	out := make([]fault, len(p.errors))
 	for k, f := range p.errors {

@@ -97,8 +97,12 @@ func TestBatchPartial(t *testing.T) {
 	big := with(`"attachments":[{"filename":"a.txt","content":"` + strings.Repeat("QUFB", messageLimit/4) + `"}]`)
 	live := `{"from":"a@unverified.example","to":"b@acme.org","subject":"s","text":"t"}`
 	good := `{"from":"a@acme.com","to":"b@acme.org","subject":"s","text":"t"}`
-	a := h.post("/v1/messages/batch", batchOf(`"mode":"partial",`, good, `{}`, live, good, strings.Replace(big, "b@example.org", "b@acme.org", 1)), as(h.keys["live"]))
-	if a.status != 202 || a.body["accepted"] != 2.0 || a.body["rejected"] != 3.0 {
+	used := strings.Replace(good, "{", `{"idempotency_key":"used",`, 1)
+	if a := h.post("/v1/messages", instead("to", `"other@acme.org"`), as(h.keys["live"]), header("Idempotency-Key", "used")); a.status != 202 {
+		t.Fatalf("a single message: %s", a.raw)
+	}
+	a := h.post("/v1/messages/batch", batchOf(`"mode":"partial",`, good, `{}`, live, good, strings.Replace(big, "b@example.org", "b@acme.org", 1), used), as(h.keys["live"]))
+	if a.status != 202 || a.body["accepted"] != 2.0 || a.body["rejected"] != 4.0 {
 		t.Fatalf("answer %d %.2000s", a.status, a.raw)
 	}
 	var codes []string
@@ -109,7 +113,10 @@ func TestBatchPartial(t *testing.T) {
 		}
 		codes = append(codes, word)
 	}
-	want := []string{"accepted", "validation_failed #/messages/1/from", "domain_not_verified #/messages/2/from", "accepted", "message_too_large #/messages/4"}
+	want := []string{
+		"accepted", "validation_failed #/messages/1/from", "domain_not_verified #/messages/2/from", "accepted",
+		"message_too_large #/messages/4", "idempotency_key_reused #/messages/5/idempotency_key",
+	}
 	if diff := cmp.Diff(want, codes); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)
 	}
@@ -120,6 +127,34 @@ func TestBatchPartial(t *testing.T) {
 	}
 	if a = h.post("/v1/messages/batch", batchOf(`"mode":"partial",`, minimal), header("Idempotency-Key", "none")); a.status != 202 {
 		t.Errorf("the key of a rejected batch is used up: %s", a.raw)
+	}
+}
+
+// The largest that may be: 500 messages in almost 30 MiB.
+func TestBatchOfTheLargestSize(t *testing.T) {
+	h := openHouse(t)
+	items := make([]string, 500)
+	for i := range items {
+		items[i] = fmt.Sprintf(`{"to":"r%d@example.org"}`, i)
+		if i%2 == 0 {
+			items[i] = fmt.Sprintf(`{"to":"r%d@example.org","text":"%s"}`, i, strings.Repeat("x", 124_000))
+		}
+	}
+	body := batchOf(`"defaults":{"from":"a@acme.com","subject":"s","text":"t"},`, items...)
+	if len(body) < maxBatchBody-1<<20 || len(body) > maxBatchBody {
+		t.Fatalf("the body has %d octets", len(body))
+	}
+	a := h.post("/v1/messages/batch", body, header("Idempotency-Key", "largest"))
+	if a.status != 202 || a.body["accepted"] != 500.0 || len(a.results()) != 500 || h.jobs.count() != 500 {
+		t.Fatalf("%d %.500s, %d jobs", a.status, a.raw, h.jobs.count())
+	}
+	last := a.results()[498]["message"].(map[string]any)["id"].(string)
+	if m := h.get("/v1/messages/" + last + "?include=content"); len(m.body["text"].(string)) != 124_000 {
+		t.Errorf("a message of it: %.500s", m.raw)
+	}
+	again := h.post("/v1/messages/batch", body, header("Idempotency-Key", "largest"))
+	if again.header.Get("Idempotent-Replayed") != "true" || !bytes.Equal(again.raw, a.raw) || h.jobs.count() != 500 {
+		t.Errorf("replay %d %.500s", again.status, again.raw)
 	}
 }
 

@@ -96,6 +96,36 @@ func TestSuppressedOnly(t *testing.T) {
 	}
 }
 
+// Whichever way a mail comes in, nobody who is suppressed is sent to.
+func TestSuppressedByEveryRoute(t *testing.T) {
+	h := openHouse(t)
+	id := h.suppress(minimalSuppression)
+	body := strings.ReplaceAll(minimal, `"ada@example.org"`, `["ada@example.org","Gone@example.org"]`)
+	want := map[string]any{"email": "Gone@example.org", "type": "to", "status": "suppressed", "reason": "manual", "suppression_id": id}
+	last := func(recipients any) any { return recipients.([]any)[1] }
+	batch := h.post("/v1/messages/batch", batchOf("", body, body))
+	for _, r := range batch.results() {
+		if diff := cmp.Diff(any(want), last(r["message"].(map[string]any)["recipients"])); diff != "" {
+			t.Errorf("batch (-want +got):\n%s", diff)
+		}
+	}
+	raw := h.raw("", strings.Replace(rawMinimal, "Ada <ada@example.org>", "ada@example.org, Gone@example.org", 1))
+	if diff := cmp.Diff(any(want), last(raw.body["recipients"])); diff != "" {
+		t.Errorf("raw (-want +got):\n%s", diff)
+	}
+	if n := h.jobs.count(); n != 3 {
+		t.Errorf("%d jobs for three messages", n)
+	}
+	dry := h.post("/v1/messages?dry_run=true", body)
+	would := map[string]any{"email": "Gone@example.org", "type": "to", "would": "suppress", "reason": "manual"}
+	if diff := cmp.Diff(any(would), last(dry.body["recipients"])); diff != "" {
+		t.Errorf("dry run (-want +got):\n%s", diff)
+	}
+	if got := h.get("/v1/messages?batch_id=" + batch.id()).data(); len(got) != 2 {
+		t.Errorf("%d messages of the batch are listed", len(got))
+	}
+}
+
 func TestSuppressionPages(t *testing.T) {
 	h := openHouse(t)
 	var want, got []string

@@ -109,3 +109,29 @@ func TestCommitKnowsTheKeysOfItems(t *testing.T) {
 		equal(t, "findings", f.kinds(t), []string(nil))
 	})
 }
+
+// What is suppressed after its message was judged and before the commit is found by Begin.
+func TestBatchMeetsSuppressions(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		f.suppress(t, "R1@example.org", nil)
+		b := batchOf(f, 2)
+		for i, want := range []int{0, 1} {
+			listed, err := f.Messages.Listed(t.Context(), b.Items[i].Message)
+			if err != nil || len(listed) != want {
+				t.Errorf("message %d: listed %v, %v", i, listed, err)
+			}
+		}
+		staged := f.stage(t, b)
+		f.suppress(t, "r0@example.org", nil)
+		if _, err := f.Batches.Commit(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		s, err := f.Messages.Begin(t.Context(), email.Live, staged[0].ID, 0, 0, "worker-1", start())
+		if err != nil || s.Verdict != Over {
+			t.Errorf("Begin = %+v, %v; want it over", s, err)
+		}
+		if got := statuses(f.get(t, staged[0])); got != "suppressed/manual queued" {
+			t.Errorf("after Begin: %s", got)
+		}
+	})
+}
