@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -68,6 +69,13 @@ func TestRawKeepsWhatTheCallerWrote(t *testing.T) {
 	if m.body["subject"] != "Hé" || m.body["from"].(map[string]any)["name"] != "Acmé" {
 		t.Errorf("message %s", m.raw)
 	}
+	m = h.get("/v1/messages/" + a.id() + "?include=content")
+	if diff := cmp.Diff(map[string]any{
+		"text": "Hi é", "html": nil, "headers": map[string]any{"Date": "Mon, 02 Mar 2026 10:00:00 +0100"},
+		"attachments": []any{map[string]any{"filename": "a.pdf", "content_type": "application/pdf", "content_id": nil, "size_bytes": 1.0}},
+	}, map[string]any{"text": m.body["text"], "html": m.body["html"], "headers": m.body["headers"], "attachments": m.body["attachments"]}); diff != "" {
+		t.Errorf("content (-want +got):\n%s", diff)
+	}
 	again := h.raw("", mail, header("Idempotency-Key", "raw"))
 	if again.header.Get("Idempotent-Replayed") != "true" || !bytes.Equal(again.raw, a.raw) {
 		t.Errorf("replay %d %s", again.status, again.raw)
@@ -92,6 +100,35 @@ func TestRawEnvelope(t *testing.T) {
 	}
 }
 
+// api.md 18: one field for each option, and none of them in the mail.
+func TestRawOptions(t *testing.T) {
+	h := openHouse(t)
+	at := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
+	a := h.raw("", "X-Postrider-Tag: a\r\nX-POSTRIDER-TAG:\r\n b\r\nX-Postrider-Metadata-order: =?utf-8?q?n=C2=BA_42?=\r\nX-Postrider-Stream: bulk\r\n"+
+		"X-Postrider-Scheduled-At: "+at.Format(time.RFC3339Nano)+"\r\nX-Postrider-TTL: 600\r\nX-Postrider-Supersede: s\r\nX-Postrider-Store-Content: False\r\n"+rawMinimal)
+	if a.status != 202 || a.body["status"] != "scheduled" {
+		t.Fatalf("answer %d %s", a.status, a.raw)
+	}
+	m, err := h.store.Messages.Get(t.Context(), email.Test, a.id())
+	if err != nil {
+		t.Fatal(err)
+	}
+	type options struct {
+		Tags              []string
+		Metadata          map[string]string
+		Stream, Supersede string
+		At, Until         time.Time
+		Drop              bool
+	}
+	want := options{[]string{"a", "b"}, map[string]string{"order": "nº 42"}, "bulk", "s", at, at.Add(10 * time.Minute), true}
+	if diff := cmp.Diff(want, options{m.Tags, m.Metadata, m.Stream, m.Supersede, m.ScheduledAt, m.ExpiresAt, m.DropContent}); diff != "" {
+		t.Errorf("options (-want +got):\n%s", diff)
+	}
+	if got := h.composed(a.id()); !strings.HasSuffix(got, "\r\n"+rawMinimal) || strings.Contains(got, "ostrider-") {
+		t.Errorf("mail %q", got)
+	}
+}
+
 func TestRawRefuses(t *testing.T) {
 	h := openHouse(t)
 	and := func(fields string) string { return fields + rawMinimal }
@@ -107,7 +144,19 @@ func TestRawRefuses(t *testing.T) {
 		"Date":                  {and("Date: soon\r\n"), " invalid_format"},
 		"UTF-8 in the header":   {and("X-Name: é\r\n"), " smtputf8_not_supported"},
 		"signature":             {and("DKIM-Signature: v=1\r\n"), " header_not_allowed"},
-		"an option":             {and("X-Postrider-Tag: a\r\n"), " header_not_allowed"},
+		"no option":             {and("X-Postrider-Tags: a\r\n"), " header_not_allowed"},
+		"the key as a field":    {and("X-Postrider-Idempotency-Key: a\r\n"), " header_not_allowed"},
+		"a tag":                 {and("X-Postrider-Tag: a b\r\n"), " invalid_format"},
+		"tags without end":      {and(strings.Repeat("X-Postrider-Tag: a\r\n", 11)), " too_many"},
+		"metadata":              {and("X-Postrider-Metadata-a!b: 1\r\n"), " invalid_format"},
+		"metadata without key":  {and("X-Postrider-Metadata-: 1\r\n"), " header_not_allowed"},
+		"metadata twice":        {and("X-Postrider-Metadata-a: 1\r\nX-Postrider-Metadata-a: 1\r\n"), " too_many"},
+		"a stream":              {and("X-Postrider-Stream: none\r\n"), " invalid_format"},
+		"two streams":           {and("X-Postrider-Stream: bulk\r\nX-Postrider-Stream: bulk\r\n"), " too_many"},
+		"a time":                {and("X-Postrider-Scheduled-At: tomorrow\r\n"), " invalid_format"},
+		"a lifetime":            {and("X-Postrider-TTL: 1h\r\n"), " invalid_format"},
+		"a short lifetime":      {and("X-Postrider-TTL: 5\r\n"), " out_of_range"},
+		"store":                 {and("X-Postrider-Store-Content: no\r\n"), " invalid_format"},
 		"resent":                {and("Resent-To: a@example.org\r\n"), " header_not_allowed"},
 		"NUL":                   {rawMinimal + "\x00", "# invalid_format"},
 		"long line":             {rawMinimal + strings.Repeat("x", 999), "# too_long"},

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"strings"
 	"time"
 
 	"postrider/internal/email"
+	"postrider/internal/sandbox"
 )
 
 // address is a mailbox on the wire: always the object form.
@@ -201,6 +203,9 @@ type attachmentView struct {
 }
 
 func viewWithContent(m *email.Message, c *email.Content, now time.Time) contentView {
+	if len(c.Raw) > 0 {
+		c = takenApart(c.Raw)
+	}
 	v := contentView{
 		messageView: viewMessage(m, now), HTML: text(c.HTML), Text: text(c.Text), Headers: fields(c.Headers),
 		Attachments: make([]attachmentView, len(c.Attachments)),
@@ -209,4 +214,33 @@ func viewWithContent(m *email.Message, c *email.Content, now time.Time) contentV
 		v.Attachments[i] = attachmentView{a.Filename, a.ContentType, text(a.ContentID), len(a.Content)}
 	}
 	return v
+}
+
+// takenApart is the content of a mail that its sender composed: its first text and HTML
+// and its other parts, and of the fields that it has more than once the first.
+func takenApart(raw []byte) *email.Content {
+	parsed := (&sandbox.Mail{Data: raw}).Parse()
+	c := &email.Content{HTML: parsed.HTML, Text: parsed.Text}
+	seen := make(map[string]bool)
+	for _, f := range parsed.Fields {
+		name := strings.ToLower(f.Name)
+		if seen[name] || shownElsewhere(name) {
+			continue
+		}
+		seen[name] = true
+		c.Headers = append(c.Headers, email.Header{Name: f.Name, Value: f.Value})
+	}
+	for _, f := range parsed.Files {
+		c.Attachments = append(c.Attachments, email.Attachment{Filename: f.Name, ContentType: f.ContentType, ContentID: f.ContentID, Content: f.Content})
+	}
+	return c
+}
+
+// shownElsewhere tells the header fields, in lower case, that members of their own show.
+func shownElsewhere(name string) bool {
+	switch name {
+	case "from", "to", "cc", "reply-to", "subject", "message-id", "mime-version":
+		return true
+	}
+	return strings.HasPrefix(name, "content-")
 }

@@ -18,7 +18,7 @@ import (
 type RawRequest struct {
 	World          email.World
 	KeyID          string
-	IdempotencyKey string // empty: none
+	IdempotencyKey string // empty: none; the door reads it, wherever it stands
 	Fingerprint    [32]byte
 	Data           []byte
 	To             []string // the envelope; none: the header's To, Cc and Bcc
@@ -35,9 +35,9 @@ const (
 var msgID = regexp.MustCompile(`^<[!-;=?A-~]+@[!-;=?A-~]+>$`)
 
 // AcceptRaw checks a composed mail as Accept checks a draft, and keeps it. Its bytes
-// stay as they are, but for Bcc and Return-Path, which are removed, line breaks, which
-// become CRLF, and a Date and Message-ID, which are added if it has none. Errors: as
-// Accept; the faults name header fields.
+// stay as they are, but for Bcc, Return-Path and our options (X-Postrider-*), which are
+// removed, line breaks, which become CRLF, and a Date and Message-ID, which are added if
+// it has none. Errors: as Accept; the faults name header fields.
 func (d *Desk) AcceptRaw(ctx context.Context, r *RawRequest) (msg *email.Message, replayed bool, err error) {
 	if limit := d.options.Limits.MessageBytes; int64(len(r.Data)) > limit {
 		return nil, false, &TooLarge{Limit: limit, Actual: int64(len(r.Data))}
@@ -59,14 +59,14 @@ func (d *Desk) AcceptRaw(ctx context.Context, r *RawRequest) (msg *email.Message
 // checkRaw makes a message of a raw mail.
 func (d *Desk) checkRaw(r *RawRequest) *checker {
 	c := &checker{
-		desk: d, draft: &Draft{}, faults: newFaultList(nil), ttl: d.options.Limits.DefaultTTL,
+		desk: d, draft: &Draft{}, faults: newFaultList(nil),
 		msg: &email.Message{World: r.World, KeyID: r.KeyID}, content: &email.Content{},
 	}
-	c.stream()
 	raw := &rawMail{c: c, found: make(map[string]string)}
 	header, body := splitMail(canonicalLines(r.Data))
 	raw.read(header)
 	raw.lines(body)
+	raw.options()
 	raw.from()
 	raw.envelope(r.To)
 	raw.identity()
@@ -113,6 +113,8 @@ type rawMail struct {
 	c     *checker
 	found map[string]string // the values of fields that occur once, unfolded, by name in lower case
 	kept  []byte            // the header as it is kept
+
+	ttl, storeContent *string // options, as written; nil: not there
 }
 
 // fault reports what is wrong with a header field; an empty name means the whole.
@@ -167,6 +169,8 @@ func (m *rawMail) field(field []byte) {
 	case lower == "bcc" || lower == "return-path":
 	case !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r >= utf8.RuneSelf }):
 		m.fault(name, SMTPUTF8NotSupported, "has a character outside ASCII: use encoded-words (RFC 2047)")
+	case strings.HasPrefix(lower, optionPrefix):
+		m.option(name, value)
 	case lower == "idempotency-key" || isOfServers(lower):
 		m.fault(name, HeaderNotAllowed, "is a header field that we set, or that only mail servers set")
 	default:
@@ -198,7 +202,7 @@ func isOfServers(name string) bool {
 	case "received", "dkim-signature", "authentication-results", "delivered-to", "feedback-id":
 		return true
 	}
-	for _, prefix := range []string{"resent-", "arc-", "x-postrider-"} {
+	for _, prefix := range []string{"resent-", "arc-"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}
