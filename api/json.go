@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -208,13 +210,23 @@ func (s *scanner) str() (string, error) {
 	s.pos++
 	start := s.pos
 	var out []byte
-	for s.pos < len(s.data) {
+	for {
+		s.pos += plain(s.data[s.pos:])
+		if s.pos >= len(s.data) {
+			return "", s.fail("unexpected end of a string")
+		}
 		switch b := s.data[s.pos]; {
 		case b == '"':
-			out = append(out, s.data[start:s.pos]...)
+			tail := s.data[start:s.pos]
 			s.pos++
-			return string(out), nil
+			if out == nil {
+				return string(tail), nil
+			}
+			return string(append(out, tail...)), nil
 		case b == '\\':
+			if out == nil {
+				out = make([]byte, 0, s.pos-start+max(bytes.IndexByte(s.data[s.pos:], '"'), 16))
+			}
 			out = append(out, s.data[start:s.pos]...)
 			var err error
 			if out, err = s.escape(out); err != nil {
@@ -223,8 +235,6 @@ func (s *scanner) str() (string, error) {
 			start = s.pos
 		case b < ' ':
 			return "", s.fail("control character in a string")
-		case b < utf8.RuneSelf:
-			s.pos++
 		default:
 			r, size := utf8.DecodeRune(s.data[s.pos:])
 			if r == utf8.RuneError && size == 1 {
@@ -233,7 +243,28 @@ func (s *scanner) str() (string, error) {
 			s.pos += size
 		}
 	}
-	return "", s.fail("unexpected end of a string")
+}
+
+// plain is how many octets at the beginning of b stand for themselves in a string: ASCII
+// but control characters, quotation mark and backslash. Eight are looked at at a time.
+func plain(b []byte) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	// zero has a high bit where an octet of v is zero; it may err only above one that is.
+	zero := func(v uint64) uint64 { return (v - ones) & ^v & highs }
+	n := 0
+	for ; len(b)-n >= 8; n += 8 {
+		v := binary.LittleEndian.Uint64(b[n:])
+		special := v&highs | zero(v^'"'*ones) | zero(v^'\\'*ones) | (v-' '*ones) & ^v & highs
+		if special != 0 {
+			return n + bits.TrailingZeros64(special)/8
+		}
+	}
+	for ; n < len(b); n++ {
+		if c := b[n]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			break
+		}
+	}
+	return n
 }
 
 // escape reads one escape sequence (RFC 8259 7) and appends what it stands for.

@@ -93,17 +93,36 @@ func (n *node) canonical(w *bufio.Writer) {
 // quote writes a string so that its end cannot be mistaken.
 func quote(w *bufio.Writer, s string) {
 	_ = w.WriteByte('"')
-	for {
-		i := strings.IndexAny(s, `"\`)
-		if i < 0 {
+	mark, slash := strings.IndexByte(s, '"'), strings.IndexByte(s, '\\')
+	for at := 0; ; {
+		next := mark
+		if next < 0 || slash >= 0 && slash < next {
+			next = slash
+		}
+		if next < 0 {
+			_, _ = io.WriteString(w, s[at:])
 			break
 		}
-		_, _ = io.WriteString(w, s[:i])
-		_, _ = w.Write([]byte{'\\', s[i]})
-		s = s[i+1:]
+		_, _ = io.WriteString(w, s[at:next])
+		_, _ = w.Write([]byte{'\\', s[next]})
+		at = next + 1
+		// Only the one that was met is looked for again.
+		if next == mark {
+			mark = after(s, at, '"')
+		} else {
+			slash = after(s, at, '\\')
+		}
 	}
-	_, _ = io.WriteString(w, s)
 	_ = w.WriteByte('"')
+}
+
+// after is the index of b in s from a place on, or -1.
+func after(s string, from int, b byte) int {
+	i := strings.IndexByte(s[from:], b)
+	if i < 0 {
+		return -1
+	}
+	return from + i
 }
 
 // decimal is a number without a loss: digits x 10^exponent, where digits has no zeros at

@@ -28,11 +28,14 @@ func chooseForm(s string) textForm {
 	var lines, escapes, column, longest int
 	fragile := false
 	for i := 0; i < len(s); i++ {
-		b := s[i]
-		if column > 0 && b >= ' ' && b < 0x7f && b != '=' {
-			column++ // nearly every byte
-			continue
+		if column > 0 { // nearly every byte
+			run := plainRun(s[i:])
+			column += run
+			if i += run; i == len(s) {
+				break
+			}
 		}
+		b := s[i]
 		if b == '\n' || b == '\r' {
 			if b == '\n' && i > 0 && s[i-1] == '\r' {
 				continue // counted with its CR
@@ -67,6 +70,26 @@ func chooseForm(s string) textForm {
 		return textForm{encoding: "base64", size: b64}
 	}
 	return textForm{encoding: "quoted-printable", size: qp}
+}
+
+// plainRun is how many octets at the beginning of s are printable ASCII but no "=".
+// Eight are looked at at a time; one that is not such may hide what follows it in its
+// eight, never itself.
+func plainRun(s string) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; len(s)-n >= 8; n += 8 {
+		v := uint64(s[n]) | uint64(s[n+1])<<8 | uint64(s[n+2])<<16 | uint64(s[n+3])<<24 |
+			uint64(s[n+4])<<32 | uint64(s[n+5])<<40 | uint64(s[n+6])<<48 | uint64(s[n+7])<<56
+		equals, deletes := v^'='*ones, v^0x7f*ones
+		if (v|(v-' '*ones)|(equals-ones)&^equals|(deletes-ones)&^deletes)&highs != 0 {
+			break
+		}
+	}
+	for n < len(s) && s[n] >= ' ' && s[n] < 0x7f && s[n] != '=' {
+		n++
+	}
+	return n
 }
 
 // isFragileStart tells what must not begin a line of unencoded text: "From ", which
