@@ -223,7 +223,7 @@ func (a *App) openWorker(resolver dns.Resolver) error {
 	if pace.Schedule.Delays == nil {
 		pace.Schedule.Delays = c.RetrySchedule
 	}
-	pace.Shape.Total, pace.Shape.Others = c.Concurrency, others(c.Concurrency)
+	pace.Shape.Total, pace.Shape.Others, pace.Shape.Rules = c.Concurrency, others(c.Concurrency), routes.rules()
 	planning := shape.Options{Total: c.Concurrency / 4, Others: others(c.Concurrency) / 4}
 	a.worker = worker.New(worker.Options{
 		ID:    "w_" + uuid.NewString()[:13],

@@ -48,6 +48,22 @@ func (a *App) routes(resolver dns.Resolver) (*routes, error) {
 	return r, nil
 }
 
+// relayConnections is how many connections a relay gets at once: it is the operator's
+// own, and servers commonly give one client twice this many.
+const relayConnections = 20
+
+// rules are the providers that get another number of connections than the rest.
+func (r *routes) rules() map[string]int {
+	rules := make(map[string]int)
+	for _, relay := range r.byDomain {
+		rules[relay.Provider()] = relayConnections
+	}
+	if r.relay != nil {
+		rules[r.relay.Provider()] = relayConnections
+	}
+	return rules
+}
+
 // Plan implements worker.Router.
 func (r *routes) Plan(ctx context.Context, m *email.Message, envelope int) (smtpclient.Plan, error) {
 	e := m.Envelopes[envelope]

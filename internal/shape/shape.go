@@ -29,8 +29,9 @@ import (
 
 // Options are the limits of a [Shaper]; zero members take the defaults.
 type Options struct {
-	Start, Max int           // connections per provider: 2, 10
-	Pause      time.Duration // after 421 or 4.7.x: 1 min growing to 15 times that
+	Start, Max int            // connections per provider: 2, 10
+	Rules      map[string]int // connections for the providers named, in Max's place
+	Pause      time.Duration  // after 421 or 4.7.x: 1 min growing to 15 times that
 	// Total is how many deliveries of the class default there are at once in the
 	// process (100); Others of each of the other classes, which have workers of their
 	// own (as many). Slow hosts get half of each.
@@ -285,6 +286,9 @@ func (s *Shaper) provider(name string, now time.Time) *provider {
 	if p == nil {
 		s.forget(func(*provider) bool { return len(s.providers) < maxProviders })
 		p = &provider{name: name, limit: s.o.Start, opts: s.o}
+		if most := s.o.Rules[name]; most > 0 {
+			p.opts.Max, p.limit = most, min(p.limit, most)
+		}
 		p.place = s.recent.PushFront(p)
 		s.providers[name] = p
 	}

@@ -135,6 +135,9 @@ func (r *Relay) loopback() bool {
 	return r.host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
+// Provider is the name under which a relay's plans go.
+func (r *Relay) Provider() string { return r.host }
+
 // Plan resolves the relay's host. Errors are *Error and always temporary: a relay
 // that is not found is the operator's fault, and no reason to return mail.
 func (r *Relay) Plan(ctx context.Context, res dns.Resolver) (smtpclient.Plan, error) {
@@ -151,7 +154,7 @@ func (r *Relay) Plan(ctx context.Context, res dns.Resolver) (smtpclient.Plan, er
 		Name: r.host, Addrs: withPort(addrs[:min(len(addrs), maxAddrs)], r.port),
 		TLS: r.policy, Reason: r.reason, Auth: r.auth, Trusted: true,
 	}
-	return smtpclient.Plan{Domain: r.host, Provider: r.host, Hosts: []smtpclient.Host{host}}, nil
+	return smtpclient.Plan{Domain: r.host, Provider: r.Provider(), Hosts: []smtpclient.Host{host}}, nil
 }
 
 func (r *Relay) addrs(ctx context.Context, res dns.Resolver) ([]netip.Addr, error) {
