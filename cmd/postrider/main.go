@@ -27,18 +27,21 @@ var version = ""
 
 // cli is the whole command line.
 type cli struct {
-	Dev     devCommand       `cmd:"" set:"log_format=text" help:"Run everything in one process on this machine: no Redis, no DNS, no mail server."`
-	Serve   serveCommand     `cmd:"" help:"Run the service, or some of its roles, on a Redis."`
-	Domains domainsCommand   `cmd:"" help:"Add sending domains and check their DNS records."`
-	Keys    keysCommand      `cmd:"" help:"Make, list and revoke API keys."`
-	Fsck    fsckCommand      `cmd:"" help:"Compare all that is stored, print each disagreement, and exit 1 if there is any."`
-	Release releaseCommand   `cmd:"" help:"Try a quarantined message again."`
-	Config  configCommand    `cmd:"" help:"Print the options in force and where each comes from, secrets hidden."`
-	Version kong.VersionFlag `help:"Print the version and end."`
+	Dev      devCommand       `cmd:"" set:"log_format=text" help:"Run everything in one process on this machine: no Redis, no DNS, no mail server."`
+	Serve    serveCommand     `cmd:"" help:"Run the service, or some of its roles, on a Redis."`
+	Send     sendCommand      `cmd:"" help:"Send a mail through the server in POSTRIDER_URL with the key in POSTRIDER_API_KEY."`
+	Messages messagesCommand  `cmd:"" help:"List, show and cancel messages of the server in POSTRIDER_URL."`
+	Domains  domainsCommand   `cmd:"" help:"Add sending domains and check their DNS records."`
+	Keys     keysCommand      `cmd:"" help:"Make, list and revoke API keys."`
+	Fsck     fsckCommand      `cmd:"" help:"Compare all that is stored, print each disagreement, and exit 1 if there is any."`
+	Release  releaseCommand   `cmd:"" help:"Try a quarantined message again."`
+	Config   configCommand    `cmd:"" help:"Print the options in force and where each comes from, secrets hidden."`
+	Version  kong.VersionFlag `help:"Print the version and end."`
 }
 
 // terminal is where a command reads its circumstances and writes its results.
 type terminal struct {
+	in       io.Reader
 	out, err io.Writer
 	environ  []string
 }
@@ -55,7 +58,7 @@ func main() {
 	}()
 	// What matters of the client's own log comes back as an error; serve logs the rest.
 	app.LogRedis(slog.New(slog.DiscardHandler))
-	os.Exit(run(ctx, os.Args[1:], terminal{out: os.Stdout, err: os.Stderr, environ: os.Environ()}))
+	os.Exit(run(ctx, os.Args[1:], terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ()}))
 }
 
 // endBy ends the process by a signal, so that its parent sees which.
@@ -74,7 +77,8 @@ func endBy(s os.Signal) {
 type exit int
 
 // run is main without the process around it. It returns the exit status: 0, 1
-// for a command that failed, 2 for a command line that makes no sense.
+// for a command that failed, 2 for a command line that makes no sense, or one that
+// the command has for a failure of its own.
 func run(ctx context.Context, args []string, t terminal) (status int) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -103,10 +107,15 @@ func run(ctx context.Context, args []string, t terminal) (status int) {
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(t, file)
-	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
-		return complain(t, err, 1)
+	err = command.Run()
+	var own failure
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return 0
+	case errors.As(err, &own):
+		return complain(t, err, own.status)
 	}
-	return 0
+	return complain(t, err, 1)
 }
 
 func newParser(c *cli, file *config.File, t terminal) (*kong.Kong, error) {

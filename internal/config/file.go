@@ -75,7 +75,7 @@ func (f *File) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, err
 // client may stand beside them.
 func CheckEnviron(app *kong.Application, environ []string) error {
 	known := Names(app)
-	known[EnvPrefix+"URL"], known[EnvPrefix+"API_KEY"] = true, true
+	known[EnvPrefix+"URL"], known[EnvPrefix+"API_KEY"], known[EnvPrefix+"WEBHOOK_SECRET"] = true, true, true
 	for _, pair := range environ {
 		name, _, _ := strings.Cut(pair, "=")
 		if strings.HasPrefix(name, EnvPrefix) && !known[name] {
