@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -57,6 +58,53 @@ func TestAcceptance02KilledBetweenStoringAndAnswering(t *testing.T) {
 		}
 		p.signal(syscall.SIGTERM)
 		p.ended()
+	}
+}
+
+// 2, at every step: a process is killed after its first request to Redis, after its
+// second, and so on until it answers before. Another one is asked again.
+func TestAcceptance02KilledAtEachStep(t *testing.T) {
+	const mostSteps = 40
+	i := install(t, "smtp://127.0.0.1:1")
+	proxy := redistest.NewProxy(t, strings.TrimPrefix(i.environ[0], "POSTRIDER_REDIS_URL="))
+	through := *i
+	through.environ = append([]string{"POSTRIDER_REDIS_URL=" + proxy.URL}, i.environ[1:]...)
+	rdb, other := i.redis(), i.serve("--roles", "api")
+	one := `{"from":"hi@acme.test","to":"ada@plain.test","subject":"s","text":"t"}`
+	for path, body := range map[string]string{"/v1/messages": one, "/v1/messages/batch": `{"messages":[` + one + `,` + one + `]}`} {
+		want := int64(strings.Count(body, "subject"))
+		killed := 0
+		for step := 1; step <= mostSteps; step++ {
+			victim := through.serve("--roles", "api")
+			before, seen := rdb.ZCard(t.Context(), "live:{s0}:ix:a").Val(), 0
+			proxy.Lose(func([]byte) bool {
+				if seen++; seen != step {
+					return false
+				}
+				victim.signal(syscall.SIGKILL)
+				return true
+			})
+			key := fmt.Sprint(path, step)
+			_, first, err := i.postUnder(victim, path, body, key)
+			proxy.Lose(func([]byte) bool { return false })
+			status, raw, retry := i.postUnder(other, path, body, key)
+			if retry != nil || status != http.StatusAccepted || err == nil && !bytes.Equal(raw, first) {
+				t.Errorf("%s, step %d: the retry %d %s, %v; first %s", path, step, status, raw, retry, first)
+			}
+			if got := rdb.ZCard(t.Context(), "live:{s0}:ix:a").Val() - before; got != want {
+				t.Errorf("%s, step %d: %d messages, want %d", path, step, got, want)
+			}
+			if err == nil { // there were no more steps
+				_ = victim.cmd.Process.Kill()
+				break
+			}
+			victim.ended()
+			killed++
+		}
+		if killed < 2 || killed == mostSteps {
+			t.Errorf("%s: killed at %d steps", path, killed)
+		}
+		t.Logf("%s: killed at %d steps", path, killed)
 	}
 }
 
