@@ -29,6 +29,7 @@ type Error struct {
 type Fault struct {
 	Pointer   string `json:"pointer"`   // where in the body, such as #/to/0
 	Parameter string `json:"parameter"` // or which query parameter
+	Header    string `json:"header"`    // or which header field
 	Code      string `json:"code"`      // such as invalid_email
 	Detail    string `json:"detail"`    // for people
 }
@@ -52,10 +53,13 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Place is where the fault is, as a person would say it: to/0, or limit.
+// Place is where the fault is, as a person would say it: to/0, limit, or Idempotency-Key.
 func (f Fault) Place() string {
 	if f.Parameter != "" {
 		return f.Parameter
+	}
+	if f.Header != "" {
+		return f.Header
 	}
 	return strings.TrimPrefix(strings.TrimPrefix(f.Pointer, "#"), "/")
 }
