@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -186,4 +187,28 @@ func TestMessagesCleansWhatStrangersWrite(t *testing.T) {
 	if status != 0 || strings.ContainsAny(out, "\x1b\x07\r\u202e") || !strings.Contains(out, "[2Jgone") {
 		t.Errorf("%d %q %s", status, out, errs)
 	}
+}
+
+// TestSendInterrupted: whoever waits for a mail must not take Ctrl-C for success.
+func TestSendInterrupted(t *testing.T) {
+	t.Parallel()
+	d := startDev(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	out := &stopper{stop: interrupt}
+	var errs buffer
+	status := run(ctx, mail("stuck@sandbox.test", "--wait"), terminal{out: out, err: &errs, environ: d.shell().environ})
+	if status != 1 || !strings.Contains(out.String(), " queued\n") || !strings.Contains(errs.String(), "following it failed: interrupted") {
+		t.Errorf("%d\n%s%s", status, out.String(), errs.String())
+	}
+}
+
+// stopper interrupts a command at its first line.
+type stopper struct {
+	buffer
+	stop func()
+}
+
+func (s *stopper) Write(p []byte) (int, error) {
+	defer s.stop()
+	return s.buffer.Write(p)
 }
