@@ -140,7 +140,7 @@ func (w *Worker) followSome(ctx context.Context, s shardID) (more bool, err erro
 	}
 	w.complain("webhook cannot be read", broken)
 	entries := part.Entries
-	happened, broken, err := w.o.Store.Deliveries.Happened(ctx, part.World, entries)
+	happened, broken, err := w.o.Store.Deliveries.Briefly(ctx, part.World, entries)
 	if err != nil {
 		return false, err
 	}

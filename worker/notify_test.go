@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"context"
 	"errors"
 	"io"
 	"maps"
@@ -100,6 +99,12 @@ type target struct {
 // target makes an endpoint that answers as it is told.
 func (r *hookRig) target(answer http.HandlerFunc, events ...string) *target {
 	r.t.Helper()
+	return r.picky(answer, func(h *store.Webhook) { h.Events = events })
+}
+
+// picky makes an endpoint with what change says.
+func (r *hookRig) picky(answer http.HandlerFunc, change func(*store.Webhook)) *target {
+	r.t.Helper()
 	to := &target{}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		_, _ = io.Copy(io.Discard, q.Body)
@@ -114,12 +119,13 @@ func (r *hookRig) target(answer http.HandlerFunc, events ...string) *target {
 		to.mu.Unlock()
 	}))
 	r.t.Cleanup(s.Close)
-	var err error
-	to.hook, err = r.store.Webhooks.Create(r.t.Context(), &store.Webhook{
-		ID: email.NewID(email.WebhookPrefix), World: email.Live, URL: s.URL, Events: events, Enabled: true,
+	hook := &store.Webhook{
+		ID: email.NewID(email.WebhookPrefix), World: email.Live, URL: s.URL, Events: []string{"*"}, Enabled: true,
 		Secret: webhook.NewSecret(), CreatedAt: time.Now(),
-	})
-	if err != nil {
+	}
+	change(hook)
+	var err error
+	if to.hook, err = r.store.Webhooks.Create(r.t.Context(), hook); err != nil {
 		r.t.Fatal(err)
 	}
 	return to
@@ -347,59 +353,6 @@ func TestNotifyWithoutEndpointOrEvent(t *testing.T) {
 		}
 		if err := r.Notify(t.Context(), queue.Notification{World: email.Live, Delivery: email.NewID(email.DeliveryPrefix)}); err != nil {
 			t.Errorf("a job of no delivery: %v", err)
-		}
-	})
-}
-
-// serveHooks runs a worker and its queue of notifications until the test ends.
-func (r *hookRig) serveHooks(w *Worker) {
-	r.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = w.Run(ctx) })
-	s := queue.NewServer(connect(r.t, r.url), queue.ServerOptions{Class: queue.Notify, Concurrency: 50, DrainTimeout: 5 * time.Second}, w.Notify)
-	if err := s.Start(); err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() {
-		s.Shutdown()
-		cancel()
-		running.Wait()
-	})
-}
-
-// An endpoint that never answers holds nobody: the other gets all its events while
-// the first has answered none.
-func TestSlowEndpointHoldsNobody(t *testing.T) {
-	eachHooked(t, func(t *testing.T, r *hookRig) {
-		release := make(chan struct{})
-		slow := r.target(func(_ http.ResponseWriter, q *http.Request) {
-			select {
-			case <-release:
-			case <-q.Context().Done():
-			}
-		}, "*")
-		quick := r.target(status(200), "*")
-		defer close(release)
-		const events = 60
-		for range events {
-			r.accept(draft("ada@example.org"))
-		}
-		r.serveHooks(r.Worker)
-		deadline := time.Now().Add(60 * time.Second)
-		for len(quick.posts()) < events {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d of %d events came through\n%s", len(quick.posts()), events, r.log)
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		if h := r.health(slow).Health; !h.LastSuccessAt.IsZero() || h.Pending != events {
-			t.Errorf("the slow one: %+v, want all %d pending", h, events)
-		}
-		slow.mu.Lock()
-		defer slow.mu.Unlock()
-		if slow.most > r.o.Notify.Most {
-			t.Errorf("%d posts at once to one endpoint, want at most %d", slow.most, r.o.Notify.Most)
 		}
 	})
 }

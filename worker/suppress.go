@@ -20,7 +20,7 @@ func (w *Worker) suppress(ctx context.Context, world email.World, entries []stor
 	var recipients []int
 	for _, entry := range entries {
 		e, ok := happened[entry.Message].Event(entry.Index)
-		if !ok || !e.Suppress {
+		if !ok || !entry.Suppresses || !e.Suppress {
 			continue
 		}
 		h := happened[entry.Message]

@@ -205,6 +205,45 @@ func TestFollow(t *testing.T) {
 	})
 }
 
+// Who reads briefly sees the same, as far as is promised, and whole what suppresses.
+func TestBriefly(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		plain := f.accept(t, draft(f.Messages, "ada@example.org", "bob@example.org"))
+		special := later(draft(f.Messages, "cy@example.org"), start().Add(time.Hour))
+		special.Message.Stream, special.Message.Tags = "bulk", []string{"a", "b"}
+		f.accept(t, special)
+		gone := f.accept(t, draft(f.Messages, "dee@example.org"))
+		f.conclude(t, f.begin(t, gone, 0, start()), time.Time{}, email.Outcome{Status: email.Bounced, Bounce: "hard", Suppress: true})
+		part, err := f.Deliveries.Unfollowed(t.Context(), email.Live, 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, _, err := f.Deliveries.Happened(t.Context(), email.Live, part.Entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		brief, broken, err := f.Deliveries.Briefly(t.Context(), email.Live, part.Entries)
+		if err != nil || len(broken) != 0 || len(brief) != 3 {
+			t.Fatalf("%d messages, %v, %v", len(brief), broken, err)
+		}
+		for id, got := range brief {
+			want := whole[id]
+			equal(t, "events", got.Events, want.Events)
+			if id == gone.ID {
+				equal(t, "what suppresses", got.Message, want.Message)
+				continue
+			}
+			m := want.Message
+			equal(t, "message", got.Message, &email.Message{
+				ID: m.ID, World: m.World, CreatedAt: m.CreatedAt, ScheduledAt: m.ScheduledAt, Tags: m.Tags, Stream: m.Stream,
+			})
+		}
+		if brief[plain.ID].Message.Recipients != nil {
+			t.Error("a brief message is whole")
+		}
+	})
+}
+
 func (f *fixture) health(t *testing.T, hook *Webhook) WebhookHealth {
 	t.Helper()
 	got, err := f.Webhooks.Get(t.Context(), hook.World, hook.ID)

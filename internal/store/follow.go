@@ -136,6 +136,24 @@ func (h *Happened) Event(index int) (email.Event, bool) {
 // Happened reads the messages and their events that entries name. What is gone is left
 // out, and so is what cannot be read, which broken names.
 func (s *Deliveries) Happened(ctx context.Context, w email.World, entries []StreamEntry) (out map[string]*Happened, broken []error, err error) {
+	return s.happened(ctx, w, entries, func(string) bool { return false })
+}
+
+// Briefly is Happened for who counts and filters: of the messages it has no more than
+// ID, World, CreatedAt, ScheduledAt, Tags and Stream. Those of entries that suppress are
+// whole.
+func (s *Deliveries) Briefly(ctx context.Context, w email.World, entries []StreamEntry) (out map[string]*Happened, broken []error, err error) {
+	whole := make(map[string]bool)
+	for _, e := range entries {
+		if e.Suppresses {
+			whole[e.Message] = true
+		}
+	}
+	return s.happened(ctx, w, entries, func(message string) bool { return !whole[message] })
+}
+
+// happened reads all in one go. brief says which messages need not be whole.
+func (s *Deliveries) happened(ctx context.Context, w email.World, entries []StreamEntry, brief func(message string) bool) (out map[string]*Happened, broken []error, err error) {
 	records := map[string]*redis.MapStringStringCmd{}
 	entries = slices.DeleteFunc(slices.Clone(entries), func(e StreamEntry) bool { return e.Suppression != nil })
 	events := make([]*redis.StringCmd, len(entries))
@@ -166,7 +184,11 @@ func (s *Deliveries) Happened(ctx context.Context, w email.World, entries []Stre
 			continue
 		}
 		if err == nil {
-			err = addHappened(out, w, e, fields, raw)
+			decode := decodeMessage
+			if brief(e.Message) {
+				decode = decodeBrief
+			}
+			err = addHappened(out, e, raw, func() (*email.Message, error) { return decode(w, short(e.Message), fields) })
 		}
 		if err != nil {
 			broken = append(broken, fmt.Errorf("read event %d of %s: %w", e.Index, e.Message, err))
@@ -175,10 +197,10 @@ func (s *Deliveries) Happened(ctx context.Context, w email.World, entries []Stre
 	return out, broken, nil
 }
 
-func addHappened(out map[string]*Happened, w email.World, e StreamEntry, fields map[string]string, raw string) error {
+func addHappened(out map[string]*Happened, e StreamEntry, raw string, message func() (*email.Message, error)) error {
 	h := out[e.Message]
 	if h == nil {
-		m, err := decodeMessage(w, short(e.Message), fields)
+		m, err := message()
 		if err != nil {
 			return err
 		}
@@ -188,7 +210,7 @@ func addHappened(out map[string]*Happened, w email.World, e StreamEntry, fields 
 	if err != nil {
 		return err
 	}
-	if event.Recipient >= len(h.Message.Recipients) {
+	if h.Message.Recipients != nil && event.Recipient >= len(h.Message.Recipients) {
 		return fmt.Errorf("%w: an event's recipient", ErrBroken)
 	}
 	h.Events[e.Index] = event

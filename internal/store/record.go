@@ -267,6 +267,29 @@ func decodeMessage(w email.World, id string, fields map[string]string) (*email.M
 	return m, nil
 }
 
+// decodeBrief reads of a record what Briefly promises.
+func decodeBrief(w email.World, id string, fields map[string]string) (*email.Message, error) {
+	var fixed struct {
+		Created int64    `json:"c"`
+		Tags    []string `json:"g"`
+		Stream  string   `json:"st"`
+	}
+	var now struct {
+		Scheduled int64 `json:"t"`
+	}
+	err := json.Unmarshal([]byte(fields["m"]), &fixed)
+	if err == nil && (fields["s"] == "" || strings.Contains(fields["s"], `"t":`)) {
+		err = json.Unmarshal([]byte(fields["s"]), &now)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("decode message %s: %w: %w", long(id), ErrBroken, err)
+	}
+	return &email.Message{
+		ID: long(id), World: w, CreatedAt: fromMS(fixed.Created), ScheduledAt: fromMS(now.Scheduled), Tags: fixed.Tags,
+		Stream: cmp.Or(fixed.Stream, defaultStream),
+	}, nil
+}
+
 // fill adds recipients and envelopes, each from its two halves.
 func fill(m *email.Message, fixed *meta, now *state, fields map[string]string) error {
 	for _, e := range fixed.Envelopes {

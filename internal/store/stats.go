@@ -112,55 +112,65 @@ func stepLatency(step int) time.Duration {
 	return time.Duration(math.Exp2((float64(step)-0.5)/latencySteps) * float64(time.Millisecond))
 }
 
-// Tally is what the events of a stretch add to the counters.
+// Tally is what the events of a stretch add to the counters, by the minute: the longer
+// buckets are sums of these.
 type Tally struct {
-	buckets map[tallyBucket]map[tallyField]int
+	minutes map[int64]map[counter]int // by unix seconds
 }
 
-type tallyBucket struct {
-	interval Interval
-	start    int64 // unix seconds
+// counter is one counter of a bucket, stored as "<letter>:<name>:<value>".
+type counter struct {
+	group       Group
+	name, value string
 }
 
-// tallyField is "<letter>:<name>:<value>"; rest is where it is counted if there is no
-// room.
-type tallyField struct{ field, rest string }
+func (c counter) field() string { return c.group.letter() + ":" + c.name + ":" + c.value }
 
 // NewTally has counted nothing.
-func NewTally() *Tally { return &Tally{buckets: make(map[tallyBucket]map[tallyField]int)} }
+func NewTally() *Tally { return &Tally{minutes: make(map[int64]map[counter]int)} }
 
 // Count adds one event. provider is who answered, empty if nobody did.
 func (t *Tally) Count(m *email.Message, e email.Event, provider string) {
-	var names []string
-	if e.Previous == "" {
-		names = append(names, Accepted)
+	minute := e.At.Truncate(Minute.Length()).Unix()
+	counters := t.minutes[minute]
+	if counters == nil {
+		counters = make(map[counter]int)
+		t.minutes[minute] = counters
 	}
-	switch e.Status {
-	case email.Queued, email.Scheduled:
-	default:
-		names = append(names, string(e.Status))
+	add := func(name string) {
+		counters[counter{ByStatus, name, ""}]++
+		counters[counter{ByStream, name, m.Stream}]++
+		for _, tag := range m.Tags {
+			counters[counter{ByTag, name, tag}]++
+		}
+		if provider != "" {
+			counters[counter{ByProvider, name, provider}]++
+		}
+	}
+	if e.Previous == "" {
+		add(Accepted)
+	}
+	if e.Status != email.Queued && e.Status != email.Scheduled {
+		add(string(e.Status))
 	}
 	if e.Reply != nil && e.Status.Final() {
-		names = append(names, "l"+strconv.Itoa(latencyStep(e.At.Sub(m.Due()))))
+		add("l" + strconv.Itoa(latencyStep(e.At.Sub(m.Due()))))
 	}
-	values := map[Group][]string{ByStatus: {""}, ByTag: m.Tags, ByStream: {m.Stream}}
-	if provider != "" {
-		values[ByProvider] = []string{provider}
-	}
-	for _, interval := range Intervals() {
-		at := tallyBucket{interval, e.At.Truncate(interval.Length()).Unix()}
-		if t.buckets[at] == nil {
-			t.buckets[at] = make(map[tallyField]int)
+}
+
+// buckets are the sums by the beginning of each bucket of an interval.
+func (t *Tally) buckets(interval Interval) map[int64]map[counter]int {
+	out := make(map[int64]map[counter]int)
+	for minute, counters := range t.minutes {
+		start := time.Unix(minute, 0).Truncate(interval.Length()).Unix()
+		if out[start] == nil {
+			out[start] = make(map[counter]int, len(counters))
 		}
-		for group, list := range values {
-			for _, name := range names {
-				stem := group.letter() + ":" + name + ":"
-				for _, value := range list {
-					t.buckets[at][tallyField{stem + value, stem + Rest}]++
-				}
-			}
+		for c, n := range counters {
+			out[start][c] += n
 		}
 	}
+	return out
 }
 
 // arguments are the keys and arguments of followScript.
@@ -168,12 +178,14 @@ func (t *Tally) arguments(keys shardKeys) (names []string, args []any) {
 	if t == nil {
 		return nil, nil
 	}
-	for bucket, fields := range t.buckets {
-		names = append(names, keys.stats(bucket.interval, bucket.start))
-		life := bucket.interval.Length() + bucket.interval.Kept()
-		args = append(args, life.Milliseconds(), bucket.interval.fields(), len(fields))
-		for field, n := range fields {
-			args = append(args, field.field, field.rest, n)
+	for _, interval := range Intervals() {
+		for start, counters := range t.buckets(interval) {
+			names = append(names, keys.stats(interval, start))
+			life := interval.Length() + interval.Kept()
+			args = append(args, life.Milliseconds(), interval.fields(), len(counters))
+			for c, n := range counters {
+				args = append(args, c.field(), counter{c.group, c.name, Rest}.field(), n)
+			}
 		}
 	}
 	return names, args
