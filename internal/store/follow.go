@@ -100,14 +100,14 @@ func (s *Deliveries) SuppressionEvent(ctx context.Context, w email.World, shard 
 	if err != nil {
 		return nil, fmt.Errorf("read an event of shard %d: %w", shard, err)
 	}
-	for _, x := range found {
-		e, err := decodeStreamEntry(w, x)
-		if err == nil && e.Suppression == nil {
-			err = fmt.Errorf("%w: it is another's event", ErrBroken)
-		}
-		return e.Suppression, err
+	if len(found) == 0 {
+		return nil, ErrNotFound
 	}
-	return nil, ErrNotFound
+	e, err := decodeStreamEntry(w, found[0])
+	if err == nil && e.Suppression == nil {
+		err = fmt.Errorf("%w: it is another's event", ErrBroken)
+	}
+	return e.Suppression, err
 }
 
 // after is the beginning of a range that excludes a position.

@@ -85,7 +85,7 @@ func TestFullRedisTellsWebhooks(t *testing.T) {
 	f := &fixture{Store: New(rdb, Options{Sealer: reverse{}}), rdb: rdb}
 	ctx, now := t.Context(), start()
 	hook := f.hook(t, nil)
-	d := f.delivery(t, hook)
+	f.delivery(t, hook)
 	unread := f.delivery(t, hook)
 	f.accept(t, draft(f.Messages, "ada@example.org")) // whose event is not followed yet
 	if err := rdb.HSet(ctx, keysOf(email.Live, 0).delivery(bare(unread.ID)), "d", "{").Err(); err != nil {
@@ -102,7 +102,7 @@ func TestFullRedisTellsWebhooks(t *testing.T) {
 	if len(list) != 1 || !errors.Is(err, ErrBroken) || errors.Is(err, ErrFull) {
 		t.Fatalf("Due = %v, %v", list, err)
 	}
-	d = list[0]
+	d := list[0]
 	if err := f.Deliveries.LookAgain(ctx, d, now); err != nil {
 		t.Error(err)
 	}
