@@ -170,7 +170,7 @@ func (a *answer) collect(records []wire.RR, owner string, qtype uint16) (found b
 			return true, ErrNoHost
 		}
 		slices.SortStableFunc(a.mx, func(x, y MX) int { return int(x.Pref) - int(y.Pref) })
-		a.mx = slices.Clip(a.mx[:min(len(a.mx), maxMX)])
+		a.mx = slices.Clone(a.mx[:min(len(a.mx), maxMX)]) // the others are not held
 	}
 	return found, nil
 }

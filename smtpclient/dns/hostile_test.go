@@ -186,3 +186,33 @@ func TestFloodOfForgedAnswers(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// Of thousands of MX records those that are not kept hold no memory.
+func TestManyMXAreNotHeld(t *testing.T) {
+	m := new(wire.Msg)
+	m.SetQuestion("b.test.", wire.TypeMX)
+	for i := range 4000 {
+		host := fmt.Sprintf("%s%d.b.test.", strings.Repeat(strings.Repeat("x", 50)+".", 4), i)
+		m.Answer = append(m.Answer, &wire.MX{Hdr: wire.RR_Header{Name: "b.test.", Rrtype: wire.TypeMX, Class: wire.ClassINET, Ttl: 60}, Mx: host})
+	}
+	held := func() uint64 {
+		runtime.GC()
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return s.HeapAlloc
+	}
+	before := held()
+	var kept []answer
+	for range 100 {
+		a, err := read(m, question{"b.test", wire.TypeMX}, maxCNAME)
+		if err != nil || len(a.mx) != maxMX {
+			t.Fatal(len(a.mx), err)
+		}
+		kept = append(kept, a)
+	}
+	if after := held(); after > before+100*2*maxKept {
+		t.Errorf("%d answers hold %d octets", len(kept), after-before)
+	}
+	runtime.KeepAlive(kept)
+	runtime.KeepAlive(m)
+}
