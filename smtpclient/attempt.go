@@ -81,10 +81,15 @@ func (a *attempt) run(ctx context.Context) {
 				a.giveUp(ctx)
 				return
 			}
+			dialled, greeted := a.dialled, a.greeted
 			err := a.try(ctx, h, addr)
 			if err == nil {
 				a.res.Tried = a.failed
 				return
+			}
+			if !err.Temporary {
+				// It will never take this mail, which is no reason to leave out one that may.
+				a.dialled, a.greeted = dialled, greeted
 			}
 			a.failed = append(a.failed, err)
 			if a.endsAttempt(ctx, err) {

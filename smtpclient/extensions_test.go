@@ -2,6 +2,7 @@ package smtpclient_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +77,8 @@ func TestAnotherHostMayOfferMore(t *testing.T) {
 		wantFates(t, send(tr, planFor(old), m), "permanent mail -")
 		wantFates(t, send(tr, planFor(old, modern), m), "250")
 		wantFates(t, send(tr, planFor(old, busy), m), "temporary greeting 421")
+		// Nor does it matter how many there are before it.
+		wantFates(t, send(tr, planFor(append(slices.Repeat([]*smtptest.Server{old}, 6), modern)...), m), "250")
 	}
 	// Some of them here, the others there.
 	m := mailTo("a@b.test", "\u00e9@b.test")

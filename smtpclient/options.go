@@ -24,8 +24,8 @@ type Options struct {
 	MaxIdle         time.Duration  // how long a connection is kept between transactions: 2 s. Negative: not at all
 	MaxTransactions int            // per connection: 100
 	MaxRecipients   int            // per transaction: 100; more are sent in several
-	MaxAddresses    int            // dialled per Send: 5; those to which there is no way from here do not count
-	MaxGreeted      int            // of those, that greeted with 2xx: 2
+	MaxAddresses    int            // dialled per Send: 5; those to which there is no way from here, or that never take such mail, do not count
+	MaxGreeted      int            // of those that count, that greeted with 2xx: 2
 	// Dial replaces the dialler in tests. The address guard still applies before it.
 	Dial  func(ctx context.Context, network, addr string) (net.Conn, error)
 	Trace *Trace           // hooks; nil: none
