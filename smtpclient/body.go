@@ -21,7 +21,7 @@ func (tx *transaction) sendData() {
 			bodyErr = w.flush()
 		}
 		// Even if the body failed, Mark must not run on behind the caller's back.
-		markErr = <-mark
+		markErr = w.pause(mark)
 	}
 	switch {
 	case bodyErr != nil:
@@ -132,6 +132,15 @@ func (w *bodyWriter) write(data []byte) error {
 	}
 	w.buf = w.stuffer.finish(w.buf)
 	return nil
+}
+
+// pause waits for Mark. That time is not the server's: it does not count against the
+// minimum rate.
+func (w *bodyWriter) pause(mark <-chan error) error {
+	began := time.Now()
+	err := <-mark
+	w.start = w.start.Add(time.Since(began))
+	return err
 }
 
 // writeDot writes what is left with the final dot behind it: never anything more, or

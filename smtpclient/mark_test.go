@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postrider/smtpclient/smtptest"
@@ -133,4 +135,19 @@ func TestMarkSeesTheContextEnd(t *testing.T) {
 	if n := len(srv.Mails()); n != 0 {
 		t.Errorf("%d mails arrived", n)
 	}
+}
+
+// The time that Mark takes is not the server's: the dot has its own.
+func TestMarkThatTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := mailTo("a@b.test")
+		m.Mark = func(context.Context, []int) error {
+			time.Sleep(10 * time.Minute)
+			return nil
+		}
+		res, _ := sendToPipe(m, func(c net.Conn) {
+			talk(c, func(_ net.Conn, line string) string { return ordinary(line) })
+		})
+		wantFates(t, res, "250")
+	})
 }
