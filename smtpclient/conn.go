@@ -31,6 +31,7 @@ type conn struct {
 	fellBack  bool     // clear text because TLS failed
 	secrets   []string // what the transcript and replies must not show
 
+	kept         bool // it has been in the pool
 	transactions int
 	broken       bool // not in step with the server, or closed: nothing more may be said
 

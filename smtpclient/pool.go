@@ -75,6 +75,7 @@ func (p *pool) put(c *conn) {
 	}
 	defer p.mu.Unlock()
 	_ = c.nc.SetDeadline(time.Time{})
+	c.kept = true
 	i := &idleConn{conn: c}
 	i.timer = time.AfterFunc(p.maxIdle, func() { p.expire(i) })
 	p.idle[c.key] = append(p.idle[c.key], i)

@@ -3,8 +3,10 @@ package smtpclient_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,4 +209,30 @@ func TestCloseWhileSending(t *testing.T) {
 			t.Fatalf("%d connections are still open", srv.Open())
 		}
 	}
+}
+
+// A connection on which no mail was sent, for this server cannot take it, is probed
+// before the next like any other.
+func TestStaleConnectionThatServedNobody(t *testing.T) {
+	t.Parallel()
+	gone := make(chan bool, 1)
+	var conns atomic.Int32
+	tr, p := over(t, 0, func(c net.Conn) {
+		if conns.Add(1) > 1 {
+			talk(c, func(_ net.Conn, line string) string { return wholly("SIZE 1000", line) })
+			return
+		}
+		talk(c, func(c net.Conn, line string) string {
+			if line == "RSET" || strings.HasPrefix(line, "MAIL ") {
+				_ = c.Close()
+				gone <- true
+			}
+			return wholly("SIZE 1000", line)
+		})
+	})
+	large := mailTo("a@b.test")
+	large.Data = []byte(strings.Repeat("x\r\n", 1000))
+	wantFates(t, send(tr, p, large), "permanent mail -")
+	wantFates(t, send(tr, p, mailTo("a@b.test")), "250")
+	<-gone // the first was used again
 }

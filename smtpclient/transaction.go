@@ -35,11 +35,14 @@ type transaction struct {
 // it may leave everybody without an outcome: the server had left. It returns an error
 // if this server has only refused us, and another may take the mail.
 func (tx *transaction) run() *Error {
-	reused := tx.c.transactions > 0
+	reused := tx.c.kept || tx.c.transactions > 0
 	tx.c.transactions++
 	if err := tx.converse(tx.steps(reused)); err != nil {
-		if !reused || !tx.left(err) {
+		switch {
+		case !reused:
 			tx.settle(err)
+		case !tx.left(err):
+			tx.doubt(err)
 		}
 		return nil
 	}
@@ -245,11 +248,17 @@ func (tx *transaction) confirm() bool {
 	case !errors.Is(err, ErrProtocol):
 		return true // it left without another word
 	}
+	tx.doubt(err)
+	return false
+}
+
+// doubt ends a transaction on a kept connection whose replies may have been shifted:
+// what was said of a recipient does not count.
+func (tx *transaction) doubt(err *Error) {
 	for _, i := range tx.to {
 		tx.res.Recipients[i] = RecipientResult{}
 	}
 	tx.settle(err)
-	return false
 }
 
 // left reports whether a failure on a kept connection only says that the server
@@ -276,7 +285,10 @@ func (tx *transaction) loneDot() {
 	tx.c.log.add("C", ".")
 	tx.c.trace.command(tx.c, StageDot, ".")
 	tx.c.out = append(tx.c.out, ".\r\n"...)
-	if tx.c.flush(StageDot) == nil {
-		_, _ = tx.c.reply(StageDot)
+	if tx.c.flush(StageDot) != nil {
+		return
+	}
+	if r, err := tx.c.reply(StageDot); err == nil && r.class() == 3 {
+		_ = tx.c.botched(StageDot, r)
 	}
 }

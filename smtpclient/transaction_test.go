@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -240,5 +241,28 @@ func TestCommandInjectionByHostname(t *testing.T) {
 	_ = tr.Close()
 	if got := verbs(srv); got != "QUIT" {
 		t.Errorf("commands %q", got)
+	}
+}
+
+// What answers the lone dot with 354 is out of step.
+func TestLoneDotAnsweredWithNonsense(t *testing.T) {
+	t.Parallel()
+	tr, p := over(t, 0, func(c net.Conn) {
+		talk(c, func(_ net.Conn, line string) string {
+			switch {
+			case strings.HasPrefix(line, "RCPT "):
+				return "550 5.1.1 no such user\r\n"
+			case line == ".":
+				return "354 go\r\n"
+			}
+			return wholly("PIPELINING", line)
+		})
+	})
+	for range 2 {
+		res := send(tr, p, mailTo("a@b.test"))
+		wantFates(t, res, "permanent rcpt 550")
+		if res.Reused {
+			t.Errorf("the connection was used again\n%s", dialogue(res))
+		}
 	}
 }
