@@ -35,8 +35,8 @@ import (
 type Resolver interface {
 	// MX gives the most preferred 20 MX, most preferred first.
 	MX(ctx context.Context, name string) ([]MX, error)
-	// Addrs gives AAAA and A in turn, at most 20. It fails only if there are no
-	// addresses because of it.
+	// Addrs gives AAAA and A in turn, at most 20. If the lookup of one family failed it
+	// gives those of the other, and ErrTemporary.
 	Addrs(ctx context.Context, host string) ([]netip.Addr, error)
 	// TXT gives the records of a name, the strings of one record joined.
 	TXT(ctx context.Context, name string) ([]string, error)
@@ -120,12 +120,12 @@ func lookupAddrs(ctx context.Context, look lookup, host string) ([]netip.Addr, e
 	<-done
 	addrs := alternate(a6.addrs, a4.addrs)
 	switch {
+	case errors.Is(err6, ErrTemporary):
+		return addrs, err6
+	case errors.Is(err4, ErrTemporary):
+		return addrs, err4
 	case len(addrs) > 0:
 		return addrs, nil
-	case errors.Is(err6, ErrTemporary):
-		return nil, err6
-	case errors.Is(err4, ErrTemporary):
-		return nil, err4
 	case err6 != nil && err4 != nil:
 		return nil, err4
 	}

@@ -159,7 +159,7 @@ func TestAddrs(t *testing.T) {
 			"alias.example":     {parse("192.0.2.80"), nil},
 			"empty.example":     {nil, nil},
 			"nowhere.example":   {nil, ErrNXDomain},
-			"half.example":      {parse("192.0.2.5"), nil},
+			"half.example":      {parse("192.0.2.5"), ErrTemporary},
 			"half2.example":     {nil, ErrTemporary},
 			"servfail.example":  {nil, ErrTemporary},
 			"referral.example":  {nil, ErrTemporary},

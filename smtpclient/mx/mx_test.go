@@ -48,6 +48,7 @@ func zone() *dns.Zone {
 		"twice.test":        {MX: []dns.MX{{Host: "mx1.example.org", Pref: 10}, {Host: "MX1.example.org", Pref: 20}, {Host: "mx2.example.org", Pref: 15}}},
 		"aspmx.l.goo.co.uk": {A: []string{"192.0.2.26"}},
 		"goo.test":          {MX: []dns.MX{{Host: "aspmx.l.goo.co.uk", Pref: 1}, {Host: "mx1.example.org", Pref: 1}}},
+		"half.test":         {AAAA: []string{"fd00::1"}, Fault: dns.Fault{Only: "A", ServFail: dns.Always}},
 		"co.uk":             {A: []string{"192.0.2.27"}},
 	}}
 }
@@ -131,10 +132,10 @@ func TestNoPlan(t *testing.T) {
 	}
 }
 
-// A plan knows that an MX is missing from it because its lookup failed; one that has
-// no address is not missed.
+// A plan knows that an MX, or the addresses of one family, are missing from it because a
+// lookup failed; one that has no address is not missed.
 func TestIncompletePlan(t *testing.T) {
-	for name, incomplete := range map[string]bool{"firstfail.test": true, "firstdead.test": false, "example.org": false} {
+	for name, incomplete := range map[string]bool{"firstfail.test": true, "half.test": true, "firstdead.test": false, "example.org": false} {
 		plan, err := planner().Plan(t.Context(), name)
 		if err != nil || errors.Is(plan.Incomplete, dns.ErrTemporary) != incomplete || (plan.Incomplete != nil) != incomplete {
 			t.Errorf("%s: %v, %v", name, plan.Incomplete, err)

@@ -154,7 +154,7 @@ func (r *Relay) Plan(ctx context.Context, res dns.Resolver) (smtpclient.Plan, er
 		Name: r.host, Addrs: withPort(addrs[:min(len(addrs), maxAddrs)], r.port),
 		TLS: r.policy, Reason: r.reason, Auth: r.auth, Trusted: true,
 	}
-	return smtpclient.Plan{Domain: r.host, Provider: r.Provider(), Hosts: []smtpclient.Host{host}}, nil
+	return smtpclient.Plan{Domain: r.host, Provider: r.Provider(), Hosts: []smtpclient.Host{host}, Incomplete: err}, nil
 }
 
 func (r *Relay) addrs(ctx context.Context, res dns.Resolver) ([]netip.Addr, error) {
