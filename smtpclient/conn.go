@@ -196,7 +196,7 @@ func (c *conn) lost(stage Stage, err error) *Error {
 
 // botched is the Error of a well-formed reply that makes no sense where it came.
 func (c *conn) botched(stage Stage, r Reply) *Error {
-	return c.lost(stage, fmt.Errorf("%w: reply %d to %s", ErrProtocol, r.Code, stage))
+	return c.lost(stage, fmt.Errorf("%w: reply %d to %s", errOutOfStep, r.Code, stage))
 }
 
 // fault is a temporary Error without a reply.

@@ -77,6 +77,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // data was not taken.
 var errEarlier = errors.New("not sent after an earlier transaction")
 
+// errOutOfStep: a reply came that its command cannot have. One before it may have been
+// one too many.
+var errOutOfStep = fmt.Errorf("%w", ErrProtocol)
+
 // The causes that callers tell apart, wrapped in Error.Err.
 var (
 	// ErrDenied: the address guard refused to dial. Permanent, 5.4.4, if every address of the plan was denied.

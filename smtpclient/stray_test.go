@@ -217,6 +217,42 @@ func testStrayUnderWay(t *testing.T, keywords string, to []string) {
 	}
 }
 
+// On a new connection a server may answer MAIL twice. If that comes to light nobody is
+// refused for good, for the refusal may have been another's.
+func TestTwoRepliesToMail(t *testing.T) {
+	t.Parallel()
+	for _, to := range [][]string{{"good@b.test", "bad@b.test"}, {"bad@b.test", "good@b.test"}, {"bad@b.test"}} {
+		t.Run(strings.Join(to, " "), func(t *testing.T) {
+			t.Parallel()
+			together := ""
+			tr, p := over(t, 0, func(c net.Conn) {
+				talk(c, func(_ net.Conn, line string) string {
+					switch verb, _, _ := strings.Cut(line, ":"); {
+					case verb == "MAIL FROM":
+						together = "250 2.1.0 ok\r\n250 2.1.0 ok\r\n"
+						return ""
+					case strings.HasPrefix(line, "RCPT TO:<bad"):
+						together += "550 5.1.1 no such user\r\n"
+						return ""
+					case verb == "RCPT TO":
+						together += "250 2.1.5 ok\r\n"
+						return ""
+					case line == "DATA":
+						return together + "354 go\r\n"
+					}
+					return wholly("PIPELINING", line)
+				})
+			})
+			res := send(tr, p, mailTo(to...))
+			for i, r := range res.Recipients {
+				if r.Err == nil || !r.Err.Temporary {
+					t.Errorf("%s: %s\n%s", to[i], fates(res)[i], dialogue(res))
+				}
+			}
+		})
+	}
+}
+
 // What comes while the body goes out was said before the dot: it is no answer to it.
 // A refusal is the server's word on the data, anything else botches the connection.
 func TestReplyWhileTheBodyGoesOut(t *testing.T) {

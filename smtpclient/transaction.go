@@ -39,10 +39,11 @@ func (tx *transaction) run() *Error {
 	tx.c.transactions++
 	if err := tx.converse(tx.steps(reused)); err != nil {
 		switch {
-		case !reused:
-			tx.settle(err)
-		case !tx.left(err):
+		case reused && tx.left(err):
+		case reused, errors.Is(err, errOutOfStep):
 			tx.doubt(err)
+		default:
+			tx.settle(err)
 		}
 		return nil
 	}
@@ -51,7 +52,7 @@ func (tx *transaction) run() *Error {
 		tx.sendData()
 	case tx.goAhead:
 		tx.loneDot()
-	case reused && !tx.confirm():
+	case !tx.confirm(reused):
 		return nil
 	}
 	if tx.mailErr == nil {
@@ -228,16 +229,24 @@ func (tx *transaction) conclude(e *Error) {
 	tx.settle(tx.c.fault(e.Stage, fmt.Errorf("%w: %w", errEarlier, e)))
 }
 
-// confirm makes sure of refusals on a kept connection, false if they do not count. A
-// stray reply that was on its way when we began shifts all that follow by one, and a
-// refusal may then have been meant for another recipient. 354 in its place shows that
-// nothing is shifted; without it only one more command does, for what then answers it
-// is the reply to the one before.
-func (tx *transaction) confirm() bool {
+// confirm makes sure of refusals, false if they do not count. A reply too many shifts all
+// that follow by one, and a refusal may then have been meant for another recipient. 354
+// in its place shows that nothing is shifted. Without it only one more command does, for
+// what then answers it is the reply to the one before: on a kept connection, where a
+// stray reply may have been on its way when we began. On a new one a look has to do.
+func (tx *transaction) confirm(reused bool) bool {
 	final := func(i int) bool { e := tx.res.Recipients[i].Err; return e != nil && !e.Temporary }
 	refused := tx.mailErr != nil && !tx.mailErr.Temporary
 	if tx.c.broken || !refused && !slices.ContainsFunc(tx.to, final) {
 		return true
+	}
+	if !reused {
+		err := tx.c.listen(StageDATA)
+		if err == nil || !errors.Is(err, ErrProtocol) {
+			return true // 421, or it left: that comes behind a refusal
+		}
+		tx.doubt(err)
+		return false
 	}
 	r, err := tx.c.ask(StageRSET, "RSET")
 	switch {
@@ -252,8 +261,8 @@ func (tx *transaction) confirm() bool {
 	return false
 }
 
-// doubt ends a transaction on a kept connection whose replies may have been shifted:
-// what was said of a recipient does not count.
+// doubt ends a transaction whose replies may have been shifted: what was said of a
+// recipient does not count.
 func (tx *transaction) doubt(err *Error) {
 	for _, i := range tx.to {
 		tx.res.Recipients[i] = RecipientResult{}
