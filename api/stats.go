@@ -90,6 +90,18 @@ func (d *door) stats(c *call) error {
 	return nil
 }
 
+// span is how far back is looked if nobody says: never at more than an answer may.
+func span(i store.Interval) time.Duration {
+	switch i {
+	case store.Minute:
+		return time.Hour
+	case store.Day:
+		return 30 * 24 * time.Hour
+	default:
+		return 24 * time.Hour
+	}
+}
+
 // question reads what is asked: without more, the last day by the hour. Errors: *problem.
 func (c *call) question(now time.Time) (store.Question, error) {
 	r := &queryReader{c: c}
@@ -108,7 +120,7 @@ func (c *call) question(now time.Time) (store.Question, error) {
 		q.To = now
 	}
 	if !c.query.Has("from") {
-		q.From = q.To.Add(-24 * time.Hour)
+		q.From = q.To.Add(-span(q.Interval))
 	}
 	q.From = q.From.Truncate(q.Interval.Length())
 	most := maxBuckets

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -56,6 +57,15 @@ func TestStats(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("nothing counted for the %s %s", group, value)
+		}
+	}
+	// Without from, what is asked is never too much.
+	for _, interval := range store.Intervals() {
+		for _, group := range store.Groups() {
+			query := fmt.Sprintf("interval=%s&group=%s", interval, group)
+			if a := h.get("/v1/stats?" + query); a.status != 200 || len(a.data()) == 0 {
+				t.Errorf("%s: %d %s", query, a.status, a.raw)
+			}
 		}
 	}
 	for query, parameter := range map[string]string{
