@@ -34,11 +34,8 @@ func (d *door) sendBatch(c *call) error {
 			return c.replay(kept)
 		}
 	}
-	b, err := d.readBatch(doc)
-	if err != nil {
-		return err
-	}
-	request.Partial, request.Items = b.partial, b.items
+	b := d.readBatch(doc)
+	request.Partial, request.Items, request.Faults = b.partial, b.items, b.faults
 	now := d.now()
 	batch, err := d.desk.AcceptBatch(c.ctx(), request, func(batch *intake.Batch) ([]byte, error) {
 		r, err := newReply(http.StatusAccepted, "", b.view(batch, c.key.World, now))
@@ -121,7 +118,7 @@ func (b *batchBody) results(batch *intake.Batch) []resultView {
 		}
 		p := problemFor(item.Err)
 		out[i].Status = "rejected"
-		out[i].Error = &itemError{Code: p.code, Detail: p.detail, Errors: b.faults(i, p)}
+		out[i].Error = &itemError{Code: p.code, Detail: p.detail, Errors: b.faultsAt(i, p)}
 		if len(out[i].Error.Errors) > maxErrors {
 			out[i].Error.Errors = out[i].Error.Errors[:maxErrors]
 		}
@@ -132,18 +129,18 @@ func (b *batchBody) results(batch *intake.Batch) []resultView {
 // refusal is the answer to a batch of which nothing was kept: of one that may be
 // partial what is wrong with each message, of any other all that is wrong.
 func (b *batchBody) refusal(batch *intake.Batch, w email.World, now time.Time) error {
-	if b.partial {
+	if b.partial && len(b.faults) == 0 {
 		return &problem{
 			code: batchRejected, detail: "None of the messages was accepted.", results: b.view(batch, w, now).Results,
 		}
 	}
-	var faults []fault
+	faults := faultsOf(b.faults)
 	seen := make(map[fault]bool) // a fault of the defaults is one, however many messages have it
 	for i, item := range batch.Items {
 		if item.Err == nil {
 			continue
 		}
-		for _, f := range b.faults(i, problemFor(item.Err)) {
+		for _, f := range b.faultsAt(i, problemFor(item.Err)) {
 			if !seen[f] {
 				seen[f] = true
 				faults = append(faults, f)
@@ -153,8 +150,8 @@ func (b *batchBody) refusal(batch *intake.Batch, w email.World, now time.Time) e
 	return invalidBody(faults)
 }
 
-// faults are the errors of a problem of one message, where they stand in the batch.
-func (b *batchBody) faults(i int, p *problem) []fault {
+// faultsAt are the errors of a problem of one message, where they stand in the batch.
+func (b *batchBody) faultsAt(i int, p *problem) []fault {
 	if len(p.errors) == 0 {
 		pointer := element("#/messages", i)
 		if p.code == idempotencyKeyReused {

@@ -187,6 +187,16 @@ func TestBatchRefuses(t *testing.T) {
 		"mode":                {batchOf(`"mode":"some","more":1,`, minimal), []string{"#/mode invalid_format", "#/more unknown_member"}},
 		"defaults":            {batchOf(`"defaults":5,`, minimal), []string{"#/defaults invalid_type"}},
 		"key in the defaults": {batchOf(`"defaults":{"idempotency_key":"k"},`, minimal), []string{"#/defaults/idempotency_key unknown_member"}},
+		"key for all, in the defaults": {
+			batchOf(`"defaults":{"idempotency_key":"k"},`, minimal, minimal), []string{"#/defaults/idempotency_key unknown_member"},
+		},
+		"the whole and its messages": {
+			batchOf(`"mode":"some","partial":true,"defaults":{"subject":5},`, minimal, `{"to":"ada","text":"Hi"}`, `7`),
+			[]string{
+				"#/mode invalid_format", "#/partial unknown_member", "#/messages/1/from required", "#/messages/1/to invalid_email",
+				"#/defaults/subject invalid_type", "#/messages/2 invalid_type",
+			},
+		},
 		"keys twice": {
 			batchOf("", with(`"idempotency_key":"k"`), with(`"idempotency_key":"k"`)),
 			[]string{"#/messages/1/idempotency_key mutually_exclusive"},

@@ -14,11 +14,11 @@ type batchBody struct {
 	defaults *node // nil: none
 	messages []*node
 	items    []intake.Request // without world and key
+	faults   []intake.Fault   // of the whole, apart from its messages
 }
 
-// readBatch reads the body of a batch. Errors: *intake.Invalid for what is wrong with
-// the whole; what is wrong with a message stays with its item.
-func (d *door) readBatch(doc *document) (*batchBody, error) {
+// readBatch reads the body of a batch. What is wrong with a message stays with its item.
+func (d *door) readBatch(doc *document) *batchBody {
 	var (
 		b   batchBody
 		dec decoder
@@ -31,14 +31,12 @@ func (d *door) readBatch(doc *document) (*batchBody, error) {
 	default:
 		b.members(&dec, doc.root, d.desk.Limits().Batch)
 	}
-	if len(dec.faults) > 0 {
-		return nil, &intake.Invalid{Faults: dec.faults}
-	}
+	b.faults = dec.faults
 	keys := make(map[string]bool)
 	for _, m := range b.messages {
 		b.items = append(b.items, b.item(m, keys))
 	}
-	return &b, nil
+	return &b
 }
 
 // members reads the members of a batch.
@@ -61,6 +59,7 @@ func (b *batchBody) members(dec *decoder, root *node, most int) {
 			}
 			b.defaults = m
 			if m.child(itemKey) != nil {
+				b.defaults = m.without(itemKey)
 				dec.fault(member(at, itemKey), intake.UnknownMember, "is not a member of this object")
 			}
 		case m.name == "messages":

@@ -20,6 +20,7 @@ type BatchRequest struct {
 	Fingerprint    [32]byte
 	Partial        bool // those without fault are accepted, whatever the others are
 	Items          []Request
+	Faults         []Fault // of the whole: it is refused, and its messages are looked at all the same
 }
 
 // BatchItem is what became of one item: a message, or what is wrong with it, one of
@@ -60,8 +61,8 @@ const commitTries = 20
 
 // AcceptBatch checks all items and keeps those that it accepts, in one shard and all at
 // once. answer makes of what became of them the octets that a repetition is answered
-// with. Errors: ErrBatchRefused with what is wrong with each item, *[Invalid] for what
-// is wrong with the whole, [store.ErrIdempotencyReused], else internal.
+// with. Errors: ErrBatchRefused with what is wrong with each item, *[Invalid] for too
+// many recipients together, [store.ErrIdempotencyReused], else internal.
 func (d *Desk) AcceptBatch(ctx context.Context, r *BatchRequest, answer func(*Batch) ([]byte, error)) (*Batch, error) {
 	shard := d.options.Store.Messages.ShardFor(r.World, r.IdempotencyKey)
 	out := &Batch{ID: email.NewID(email.BatchPrefix), Items: make([]BatchItem, len(r.Items))}
@@ -85,7 +86,7 @@ func (d *Desk) AcceptBatch(ctx context.Context, r *BatchRequest, answer func(*Ba
 		fault := Fault{Pointer: "#/messages", Code: TooMany, Detail: fmt.Sprintf("have more than %d recipients together", most)}
 		return nil, &Invalid{Faults: []Fault{fault}}
 	}
-	if refused == len(r.Items) || refused > 0 && !r.Partial {
+	if len(r.Faults) > 0 || refused == len(r.Items) || refused > 0 && !r.Partial {
 		return out, ErrBatchRefused
 	}
 	// A caller who hangs up must not stop it halfway.
