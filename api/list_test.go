@@ -100,6 +100,15 @@ func TestListRefuses(t *testing.T) {
 			}
 		})
 	}
+	for path, all := range map[string][]string{
+		"/v1/messages?limit=0&status=sent&tag=%20":  {"limit out_of_range", "status invalid_format", "tag invalid_format"},
+		"/v1/events?limit=x&wait=21&type=sent":      {"limit invalid_format", "type invalid_format", "wait out_of_range"},
+		"/v1/suppressions?limit=x&reason=a&email=a": {"limit invalid_format", "email invalid_email", "reason invalid_format"},
+	} {
+		if diff := cmp.Diff(all, h.get(path).faults()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+	}
 	h.want(h.get("/v1/messages?cursor="+next, as(h.keys["live"])), 400, string(invalidParameter))
 	if a := h.get("/v1/messages?limit=100&cursor=" + next); a.status != 200 || len(a.data()) != 2 {
 		t.Errorf("another limit with the cursor: %d %s", a.status, a.raw)

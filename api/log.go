@@ -29,12 +29,9 @@ func logParameters() []string {
 // eventLog is GET /events: what happened in the key's world, oldest first. next_cursor is
 // always given, since there will be more.
 func (d *door) eventLog(c *call) error {
-	limit, err := c.limit()
-	if err != nil {
-		return err
-	}
-	filter, wait, err := c.logFilter()
-	if err != nil {
+	limit, badLimit := c.limit()
+	filter, wait, badFilter := c.logFilter()
+	if err := allFaults(badLimit, badFilter); err != nil {
 		return err
 	}
 	hash := listHash(c.key.World, c.filters("log", logParameters())...)

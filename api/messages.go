@@ -105,12 +105,9 @@ func listParameters() []string {
 
 // list is GET /messages, newest first.
 func (d *door) list(c *call) error {
-	limit, err := c.limit()
-	if err != nil {
-		return err
-	}
-	filter, err := c.filter()
-	if err != nil {
+	limit, badLimit := c.limit()
+	filter, badFilter := c.filter()
+	if err := allFaults(badLimit, badFilter); err != nil {
 		return err
 	}
 	hash := listHash(c.key.World, c.filters("messages", listParameters())...)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -136,6 +137,25 @@ func (r *queryReader) err() error {
 		return nil
 	}
 	return badParameters(r.faults)
+}
+
+// allFaults is one answer to all that is wrong with a query, read in parts; nil if
+// nothing is.
+func allFaults(parts ...error) error {
+	var faults []fault
+	for _, err := range parts {
+		var p *problem
+		switch {
+		case errors.As(err, &p):
+			faults = append(faults, p.errors...)
+		case err != nil:
+			return err
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return badParameters(faults)
 }
 
 // filters name a list and its filters for listHash: order and page size do not

@@ -208,12 +208,9 @@ func (d *door) deleteSuppression(c *call) error {
 
 // listSuppressions is GET /suppressions, newest first.
 func (d *door) listSuppressions(c *call) error {
-	limit, err := c.limit()
-	if err != nil {
-		return err
-	}
-	filter, err := c.suppressionFilter()
-	if err != nil {
+	limit, badLimit := c.limit()
+	filter, badFilter := c.suppressionFilter()
+	if err := allFaults(badLimit, badFilter); err != nil {
 		return err
 	}
 	hash := listHash(c.key.World, "suppressions", filter.Email, filter.Reason, filter.Stream, c.query.Get("created_after"))

@@ -66,12 +66,9 @@ func deliveryParameters() []string {
 
 // listDeliveries is GET /webhooks/{id}/deliveries, those of the newest events first.
 func (d *door) listDeliveries(c *call) error {
-	limit, err := c.limit()
-	if err != nil {
-		return err
-	}
-	f, err := c.deliveryFilter()
-	if err != nil {
+	limit, badLimit := c.limit()
+	f, badFilter := c.deliveryFilter()
+	if err := allFaults(badLimit, badFilter); err != nil {
 		return err
 	}
 	hook, err := d.hook(c)
