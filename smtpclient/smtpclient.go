@@ -59,6 +59,7 @@
 // of a reply decides, not its text (RFC 5321 4.2.1), with these exceptions: a greeting,
 // EHLO, STARTTLS or AUTH that is refused says nothing about the mail, nor does a server
 // that wants TLS and is talked to in clear; they are temporary, and the next host is tried.
+// So is a 552 to RCPT that may mean too many recipients (RFC 5321 4.5.3.1.10).
 //
 // [Options].Trace has hooks for whoever measures or watches, and each [Result] holds the
 // whole dialogue.

@@ -197,18 +197,18 @@ func (tx *transaction) takeRecipient(i int, r Reply) *Error {
 		tx.accepted = append(tx.accepted, i)
 	default:
 		err := tx.c.refused(StageRCPT, r)
-		if len(tx.accepted) > 0 && tooMany(r) {
-			err.Temporary = true
+		crowded := len(tx.accepted) > 0 && tooMany(r)
+		if crowded {
 			tx.crowded = append(tx.crowded, i)
 		}
+		err.Temporary = err.Temporary || crowded || r.Code == 552 && tooMany(r)
 		tx.set(i, err)
 	}
 	return nil
 }
 
-// tooMany reports whether a reply to RCPT, behind recipients that were accepted, is
-// about their number. RFC 5321 4.5.3.1.10: 452, and 552 of old servers; an enhanced
-// code may say that it is something else.
+// tooMany reports whether a reply to RCPT may be about the number of recipients. RFC 5321 4.5.3.1.10: 452, and 552 of old servers; an enhanced code may say
+// that it is something else.
 func tooMany(r Reply) bool {
 	switch r.Enhanced {
 	case "4.5.3", "5.5.3":

@@ -25,7 +25,7 @@ func TestRecipientsHaveTheirOwnOutcome(t *testing.T) {
 		}})
 		res := send(newTransport(t, nil), planFor(srv), mailTo("a@b.test", "no@b.test", "later@b.test",
 			"many@b.test", "quota@b.test", "moved@b.test"))
-		wantFates(t, res, "250", "permanent rcpt 550", "temporary rcpt 452", "permanent rcpt 552",
+		wantFates(t, res, "250", "permanent rcpt 550", "temporary rcpt 452", "temporary rcpt 552",
 			"permanent rcpt 552", "250")
 		if r := res.Recipients[1].Reply; r.Enhanced != "5.1.1" || r.Text != "no such\nuser" {
 			t.Errorf("reply %+v", r)
@@ -38,11 +38,15 @@ func TestRecipientsHaveTheirOwnOutcome(t *testing.T) {
 	}
 }
 
-// With nobody accepted before, 552 cannot mean too many recipients.
+// RFC 5321 4.5.3.1.10: 552 to RCPT is read as 452. With nobody accepted before it is not
+// tried again at once.
 func TestStorageExceededForTheFirst(t *testing.T) {
 	t.Parallel()
 	srv := smtptest.New(t, smtptest.Options{Script: smtptest.Script{"RCPT": {smtptest.Reply("552 mailbox is full")}}})
-	wantFates(t, send(newTransport(t, nil), planFor(srv), mailTo("a@b.test")), "permanent rcpt 552")
+	wantFates(t, send(newTransport(t, nil), planFor(srv), mailTo("a@b.test")), "temporary rcpt 552")
+	if n := srv.Uses()["RCPT"]; n != 1 {
+		t.Errorf("%d RCPTs", n)
+	}
 }
 
 func TestNobodyAccepted(t *testing.T) {
