@@ -207,8 +207,9 @@ func (tx *transaction) takeRecipient(i int, r Reply) *Error {
 	return nil
 }
 
-// tooMany reports whether a reply to RCPT may be about the number of recipients. RFC 5321 4.5.3.1.10: 452, and 552 of old servers; an enhanced code may say
-// that it is something else.
+// tooMany reports whether a reply to RCPT may be about the number of recipients. RFC 5321
+// 4.5.3.1.10: 452, and 552 of old servers; an enhanced code may say that it is something
+// else.
 func tooMany(r Reply) bool {
 	switch r.Enhanced {
 	case "4.5.3", "5.5.3":
