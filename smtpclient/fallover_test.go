@@ -2,6 +2,7 @@ package smtpclient_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -36,5 +37,38 @@ func TestADeadFamilyCostsLittle(t *testing.T) {
 	}
 	if n := waited.Load(); n != 3 {
 		t.Errorf("waited for %d addresses of 20", n)
+	}
+}
+
+// The first mail over a dead family does not wait the whole time for a connection, and
+// where no other family is left it does.
+func TestTheOtherFamilyIsTriedSoon(t *testing.T) {
+	t.Parallel()
+	srv := greeting(t, smtptest.Pass())
+	dead := netip.MustParseAddrPort("[2001:db8::1]:25")
+	var waited []time.Duration
+	tr := newTransport(t, func(o *smtpclient.Options) {
+		o.Timeouts.Connect, o.Timeouts.FallOver = time.Hour, 20*time.Millisecond
+		o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr != dead.String() {
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			}
+			end, _ := ctx.Deadline()
+			waited = append(waited, time.Until(end))
+			if len(waited) > 1 {
+				return nil, errors.New("refused")
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	})
+	p := planFor(srv)
+	p.Hosts[0].Trusted = true
+	p.Hosts[0].Addrs = []netip.AddrPort{dead, srv.Addr()}
+	wantFates(t, send(tr, p, mailTo("a@b.test")), "250")
+	p.Hosts[0].Addrs = []netip.AddrPort{dead}
+	wantFates(t, send(tr, p, mailTo("a@b.test")), "temporary connect -")
+	if len(waited) != 2 || waited[0] > time.Second || waited[1] < time.Minute {
+		t.Errorf("waits of %v, want a short one and a long one", waited)
 	}
 }

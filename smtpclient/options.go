@@ -37,6 +37,7 @@ type Options struct {
 // 4.5.3.2 where it names one.
 type Timeouts struct {
 	Connect   time.Duration // 30 s
+	FallOver  time.Duration // 3 s: instead of Connect, while an address of the host's other IP family is still to be tried
 	Greeting  time.Duration // 5 min
 	EHLO      time.Duration // 5 min
 	STARTTLS  time.Duration // 5 min
@@ -55,6 +56,7 @@ type Timeouts struct {
 func (t Timeouts) withDefaults() Timeouts {
 	return Timeouts{
 		Connect:   cmp.Or(t.Connect, 30*time.Second),
+		FallOver:  cmp.Or(t.FallOver, 3*time.Second),
 		Greeting:  cmp.Or(t.Greeting, 5*time.Minute),
 		EHLO:      cmp.Or(t.EHLO, 5*time.Minute),
 		STARTTLS:  cmp.Or(t.STARTTLS, 5*time.Minute),

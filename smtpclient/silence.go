@@ -64,6 +64,17 @@ func (s *silence) answered(addr netip.Addr) {
 	f.inARow, f.until = 0, time.Time{}
 }
 
+// expected reports whether an address is likely to be silent.
+func (s *silence) expected(addr netip.Addr, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.likely(addr, now)
+}
+
+func (s *silence) likely(addr netip.Addr, now time.Time) bool {
+	return now.Before(s.until[addr]) || now.Before(s.families[family(addr)].until)
+}
+
 // order puts the addresses that are likely to be silent behind the others.
 func (s *silence) order(addrs []netip.AddrPort, now time.Time) []netip.AddrPort {
 	s.mu.Lock()
@@ -74,7 +85,7 @@ func (s *silence) order(addrs []netip.AddrPort, now time.Time) []netip.AddrPort 
 	sorted := make([]netip.AddrPort, 0, 2*len(addrs))
 	var last []netip.AddrPort
 	for _, a := range addrs {
-		if now.Before(s.until[a.Addr()]) || now.Before(s.families[family(a.Addr())].until) {
+		if s.likely(a.Addr(), now) {
 			last = append(last, a)
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"postrider/smtpclient/guard"
@@ -56,6 +57,20 @@ func (t *Transport) Close() error {
 	return nil
 }
 
+// patience is how long a connection is waited for. Where one IP family leads nowhere,
+// as is common for IPv6, the other is to be tried soon (RFC 8305 does so for browsers);
+// what did not answer then is tried last for a while, and with more patience.
+func (a *attempt) patience(h *Host, addr netip.AddrPort) time.Duration {
+	t := &a.t.o.Timeouts
+	for _, other := range h.Addrs {
+		tried := slices.ContainsFunc(a.failed, func(e *Error) bool { return e.Addr == other })
+		if family(other.Addr()) != family(addr.Addr()) && !tried && !a.t.silence.expected(other.Addr(), time.Now()) {
+			return min(t.Connect, t.FallOver)
+		}
+	}
+	return t.Connect
+}
+
 // dial connects to one address and attaches the connection to the attempt.
 func (a *attempt) dial(ctx context.Context, h *Host, addr netip.AddrPort) (*conn, *Error) {
 	o := &a.t.o
@@ -67,7 +82,8 @@ func (a *attempt) dial(ctx context.Context, h *Host, addr netip.AddrPort) (*conn
 	if o.Dial != nil {
 		dial = o.Dial
 	}
-	dialCtx, cancel := context.WithTimeout(ctx, o.Timeouts.Connect)
+	limit := a.patience(h, addr)
+	dialCtx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := time.Now()
 	nc, err := dial(dialCtx, "tcp", addr.String())
@@ -78,7 +94,7 @@ func (a *attempt) dial(ctx context.Context, h *Host, addr netip.AddrPort) (*conn
 			err = context.Cause(ctx)
 		case dialCtx.Err() != nil:
 			a.t.silence.add(addr.Addr(), time.Now())
-			err = fmt.Errorf("no connection within %v: %w", o.Timeouts.Connect, dialCtx.Err())
+			err = fmt.Errorf("no connection within %v: %w", limit, dialCtx.Err())
 		}
 		a.log.note("connect to %s (%s): %v", h.Name, addr, err)
 		return nil, &Error{Stage: StageConnect, Host: h.Name, Addr: addr, Temporary: true, Err: err}
