@@ -34,7 +34,10 @@ func (d *door) sendBatch(c *call) error {
 			return c.replay(kept)
 		}
 	}
-	b := d.readBatch(doc)
+	b, err := d.readBatch(doc)
+	if err != nil {
+		return err
+	}
 	request.Partial, request.Items, request.Faults = b.partial, b.items, b.faults
 	now := d.now()
 	batch, err := d.desk.AcceptBatch(c.ctx(), request, func(batch *intake.Batch) ([]byte, error) {

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,6 +128,40 @@ func TestBatchPartial(t *testing.T) {
 	}
 	if a = h.post("/v1/messages/batch", batchOf(`"mode":"partial",`, minimal), header("Idempotency-Key", "none")); a.status != 202 {
 		t.Errorf("the key of a rejected batch is used up: %s", a.raw)
+	}
+}
+
+// What the defaults give to each message counts as often, or a small body would cost
+// memory and time without end.
+func TestBatchDefaultsAreBounded(t *testing.T) {
+	h := openHouse(t)
+	items := slices.Repeat([]string{`{}`}, 500)
+	start := `"defaults":{"from":"a@acme.com","subject":"s",`
+	values := h.post("/v1/messages/batch", batchOf(start+`"text":"t","to":[`+strings.Repeat(`"a",`, 200)+`"a"]},`, items...))
+	h.want(values, 422, string(validationFailed))
+	if diff := cmp.Diff([]string{"#/defaults too_many"}, values.faults()); diff != "" {
+		t.Errorf("values (-want +got):\n%s", diff)
+	}
+	text := strings.Repeat("x", maxBatchContent/500)
+	octets := h.post("/v1/messages/batch", batchOf(start+`"to":"ada@example.org","text":"`+text+`"},`, items...))
+	h.want(octets, 413, string(requestTooLarge))
+	if limit, actual := octets.body["limit_bytes"], octets.body["actual_bytes"]; limit != float64(maxBatchContent) || actual.(float64) <= maxBatchContent {
+		t.Errorf("octets: %s", octets.raw)
+	}
+	if n := h.jobs.count(); n != 0 {
+		t.Errorf("%d jobs", n)
+	}
+}
+
+// A null in the defaults is no member, for the fingerprint of a message neither.
+func TestBatchDefaultOfNull(t *testing.T) {
+	h := openHouse(t)
+	alone := strings.Replace(minimal, "{", `{"tags":["welcome"],`, 1)
+	item := strings.Replace(alone, "{", `{"idempotency_key":"welcome/42",`, 1)
+	h.want(h.post("/v1/messages/batch", batchOf(`"defaults":{"tags":null},`, item)), 202, "")
+	again := h.post("/v1/messages", alone, header("Idempotency-Key", "welcome/42"))
+	if again.status != 202 || again.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("%d %s", again.status, again.raw)
 	}
 }
 

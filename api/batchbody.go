@@ -17,8 +17,12 @@ type batchBody struct {
 	faults   []intake.Fault   // of the whole, apart from its messages
 }
 
+// maxBatchContent bounds the text of all messages of a batch, each with the defaults.
+const maxBatchContent = 64 << 20
+
 // readBatch reads the body of a batch. What is wrong with a message stays with its item.
-func (d *door) readBatch(doc *document) *batchBody {
+// Errors: *problem for one that is too large.
+func (d *door) readBatch(doc *document) (*batchBody, error) {
 	var (
 		b   batchBody
 		dec decoder
@@ -30,13 +34,50 @@ func (d *door) readBatch(doc *document) *batchBody {
 		dec.fault("#", intake.TooMany, fmt.Sprintf("has more than %d values", maxBatchValues))
 	default:
 		b.members(&dec, doc.root, d.desk.Limits().Batch)
+		if err := b.bound(&dec); err != nil {
+			return nil, err
+		}
 	}
 	b.faults = dec.faults
 	keys := make(map[string]bool)
 	for _, m := range b.messages {
 		b.items = append(b.items, b.item(m, keys))
 	}
-	return &b
+	return &b, nil
+}
+
+// bound looks at how much the messages are if each takes all of the defaults: a small
+// body could be very much. Errors: *problem.
+func (b *batchBody) bound(dec *decoder) error {
+	values, octets := b.defaults.extent()
+	values, octets = values*len(b.messages), octets*int64(len(b.messages))
+	for _, m := range b.messages {
+		v, o := m.extent()
+		values, octets = values+v, octets+o
+	}
+	if octets > maxBatchContent {
+		p := tooLarge(maxBatchContent, &octets)
+		p.detail = fmt.Sprintf("The messages, each with the defaults, are larger than %d octets together.", maxBatchContent)
+		return p
+	}
+	if values > maxBatchValues {
+		dec.fault("#/defaults", intake.TooMany, fmt.Sprintf("makes more than %d values, once for each message", maxBatchValues))
+		b.messages = nil
+	}
+	return nil
+}
+
+// extent is how many values a value is, itself among them, and how much text.
+func (n *node) extent() (values int, octets int64) {
+	if n == nil {
+		return 0, 0
+	}
+	values, octets = 1, int64(len(n.name)+len(n.text))
+	for _, m := range n.children {
+		v, o := m.extent()
+		values, octets = values+v, octets+o
+	}
+	return values, octets
 }
 
 // members reads the members of a batch.
@@ -133,6 +174,17 @@ func (n *node) child(name string) *node {
 	return nil
 }
 
+// index is the members of an object by their names, null apart: there may be thousands.
+func (n *node) index() map[string]*node {
+	out := make(map[string]*node, len(n.children))
+	for _, m := range n.children {
+		if m.given() {
+			out[m.name] = m
+		}
+	}
+	return out
+}
+
 // without is an object without a member.
 func (n *node) without(name string) *node {
 	out := *n
@@ -158,9 +210,11 @@ func merge(defaults, item *node) *node {
 	}
 	out := *item
 	out.children = nil
+	ofItem, ofDefaults := item.index(), defaults.index()
 	for _, d := range defaults.children {
-		own := item.child(d.name)
+		own := ofItem[d.name]
 		switch {
+		case !d.given():
 		case own == nil:
 			out.children = append(out.children, d)
 		case mergedMembers(d.name) && d.kind == objectKind && own.kind == objectKind:
@@ -170,7 +224,7 @@ func merge(defaults, item *node) *node {
 		}
 	}
 	for _, m := range item.children {
-		if m.given() && defaults.child(m.name) == nil {
+		if m.given() && ofDefaults[m.name] == nil {
 			out.children = append(out.children, m)
 		}
 	}

@@ -45,7 +45,7 @@ func explainedRequests() map[code]explanation {
 			"Correct what results names. Nothing was kept, and the Idempotency-Keys may be used again.",
 		},
 		requestTooLarge: {
-			"The body is larger than limit_bytes.",
+			"The body is larger than limit_bytes, or the messages of a batch are, each with the defaults.",
 			"Send fewer or smaller attachments, or a link to what is large.",
 		},
 		messageTooLarge: {
