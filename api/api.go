@@ -11,6 +11,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"html/template"
 	"log/slog"
@@ -188,19 +189,24 @@ type call struct {
 	*gin.Context
 	key     *store.Key
 	query   url.Values
+	atMost  time.Duration   // of the work on the store; zero: storeLimit
 	bounded context.Context // made by ctx
 	cancel  context.CancelFunc
 }
 
-// storeLimit bounds the work on the store for one request: a Redis that hangs is
+// storeLimit bounds the work on the store for one request, and batchLimit that for a
+// batch, which has up to a thousand times as much to keep: a Redis that hangs is
 // answered with 503 while the caller still listens.
-const storeLimit = 5 * time.Second
+const (
+	storeLimit = 5 * time.Second
+	batchLimit = time.Minute
+)
 
-// ctx ends with the request, or storeLimit after it was first asked for: a slow
+// ctx ends with the request, or the limit after it was first asked for: a slow
 // upload does not count.
 func (c *call) ctx() context.Context {
 	if c.bounded == nil {
-		c.bounded, c.cancel = context.WithTimeout(c.Request.Context(), storeLimit)
+		c.bounded, c.cancel = context.WithTimeout(c.Request.Context(), cmp.Or(c.atMost, storeLimit))
 	}
 	return c.bounded
 }

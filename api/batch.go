@@ -16,6 +16,7 @@ const batchRoute = "/v1/messages/batch"
 
 // sendBatch is POST /messages/batch (api.md 5).
 func (d *door) sendBatch(c *call) error {
+	c.atMost = batchLimit
 	doc, err := readJSONUpTo(c.Request, maxBatchBody, maxBatchValues)
 	if err != nil {
 		return err
