@@ -18,12 +18,17 @@ import (
 // answer writes to the connection for a request.
 func overTCP(t *testing.T, answer func(conn net.Conn, req *wire.Msg)) *Client {
 	t.Helper()
-	c := hostile(t, func(req *wire.Msg, _ []byte) [][]byte {
+	truncated := func(req *wire.Msg, _ []byte) [][]byte {
 		m := new(wire.Msg).SetReply(req)
 		m.Truncated = true
 		return [][]byte{pack(m)}
-	})
+	}
+	c := hostile(t, truncated)
 	l, err := net.Listen("tcp", c.servers[0])
+	for try := 1; err != nil && try < listenTries; try++ { // a port that both protocols have
+		c = hostile(t, truncated)
+		l, err = net.Listen("tcp", c.servers[0])
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
