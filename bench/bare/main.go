@@ -31,8 +31,11 @@ func main() {
 
 // message is what is parsed: as much as the injector sends.
 type message struct {
-	From    string   `json:"from"`
-	To      string   `json:"to"`
+	From struct {
+		Email string `json:"email"`
+		Name  string `json:"name"`
+	} `json:"from"`
+	To      []string `json:"to"`
 	Subject string   `json:"subject"`
 	Text    string   `json:"text"`
 	Tags    []string `json:"tags"`
