@@ -43,7 +43,7 @@ func install(t *testing.T, relay string) *installation {
 	i := &installation{t: t, environ: []string{
 		"POSTRIDER_REDIS_URL=" + redistest.Server(t), "POSTRIDER_DATA_DIR=" + t.TempDir(),
 		"POSTRIDER_HTTP_ADDR=127.0.0.1:0", "POSTRIDER_RETURN_PATH_DOMAIN=bounces.acme.test",
-		"POSTRIDER_HOSTNAME=mail.acme.test", "POSTRIDER_RELAY=" + relay,
+		"POSTRIDER_HOSTNAME=mail.acme.test", "POSTRIDER_RATE_LIMIT=0", "POSTRIDER_RELAY=" + relay,
 		"POSTRIDER_REQUIRE_VERIFIED_DOMAINS=false", "POSTRIDER_ALLOW_RESERVED_DOMAINS=true",
 	}}
 	status, out, errs := i.run("keys", "create", "--name", "app")
