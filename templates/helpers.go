@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -53,8 +54,10 @@ func (h *helper) usage() string {
 	return s + ")"
 }
 
-// helpers are all that templates can call.
-func helpers() map[string]*helper {
+// helpers are all that templates can call. The table is made once and never changes.
+var helpers = sync.OnceValue(makeHelpers)
+
+func makeHelpers() map[string]*helper {
 	value := helperParam{name: "value", want: TypeString}
 	number := helperParam{name: "value", want: TypeNumber}
 	a, b := helperParam{name: "a", want: TypeAny}, helperParam{name: "b", want: TypeAny}

@@ -18,6 +18,7 @@ package cldr
 import (
 	_ "embed"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -99,6 +100,9 @@ func Find(tag string) (*Locale, bool) {
 		return nil, false
 	}
 	for {
+		if tag == "en" {
+			return english(), true
+		}
 		if line, ok := find(tag); ok {
 			return parse(tag, line), true
 		}
@@ -109,6 +113,12 @@ func Find(tag string) (*Locale, bool) {
 		tag = tag[:i]
 	}
 }
+
+// english is what nearly everybody asks for, since it is the default of templates.
+var english = sync.OnceValue(func() *Locale {
+	line, _ := find("en")
+	return parse("en", line)
+})
 
 // Decimals is how many decimals a currency's amounts have; ok is false if no country
 // uses a currency of that code (ISO 4217) today.
