@@ -67,6 +67,8 @@ func (d *decoder) message(draft *intake.Draft, m *node) {
 		draft.Text = d.str(m, at)
 	case "attachments":
 		draft.Attachments = d.attachments(m, at)
+	case "calendar":
+		draft.Calendar = d.calendar(m, at)
 	case "headers":
 		draft.Headers = d.strings(m, at)
 	case "tags":
@@ -86,7 +88,9 @@ func (d *decoder) message(draft *intake.Draft, m *node) {
 		draft.Supersede = d.str(m, at)
 	case "store_content":
 		draft.StoreContent = d.boolean(m, at)
-	case "template", "unsubscribe", "tracking":
+	case "unsubscribe":
+		draft.Unsubscribe = d.unsubscribe(m, at)
+	case "template", "tracking":
 		d.fault(at, intake.UnsupportedFeature, "is not supported by this version")
 	default:
 		d.fault(at, intake.UnknownMember, "is not a member of this object")
@@ -258,6 +262,56 @@ func (d *decoder) attachment(n *node, at string) (a intake.Attachment) {
 		}
 	}
 	return a
+}
+
+// calendar reads a scheduling message.
+func (d *decoder) calendar(n *node, at string) *intake.Calendar {
+	if n.kind != objectKind {
+		d.wrongType(at, `an object with "content"`)
+		return nil
+	}
+	out := &intake.Calendar{}
+	for _, m := range n.children {
+		if !m.given() {
+			continue
+		}
+		pointer := member(at, m.name)
+		switch m.name {
+		case "content":
+			set(&out.Content, d.str(m, pointer))
+		case "filename":
+			out.HasFilename = true
+			set(&out.Filename, d.str(m, pointer))
+		default:
+			d.fault(pointer, intake.UnknownMember, "is not a member of this object")
+		}
+	}
+	return out
+}
+
+// unsubscribe reads how to get off the list.
+func (d *decoder) unsubscribe(n *node, at string) *intake.Unsubscribe {
+	if n.kind != objectKind {
+		d.wrongType(at, `an object with "url"`)
+		return nil
+	}
+	out := &intake.Unsubscribe{}
+	for _, m := range n.children {
+		if !m.given() {
+			continue
+		}
+		pointer := member(at, m.name)
+		switch m.name {
+		case "url":
+			out.HasURL = true
+			set(&out.URL, d.str(m, pointer))
+		case "hosted":
+			d.fault(pointer, intake.UnsupportedFeature, "is not supported by this version: give the url of a page of your own")
+		default:
+			d.fault(pointer, intake.UnknownMember, "is not a member of this object")
+		}
+	}
+	return out
 }
 
 // set copies a value that was read without a fault.

@@ -72,7 +72,7 @@ func TestGetContent(t *testing.T) {
 	a := h.get(path)
 	want := `"html":"<p>Hi</p>","text":"Hi","headers":{"X-B":"1","X-A":"2"},"attachments":[` +
 		`{"filename":"a.txt","content_type":"text/plain","content_id":null,"size_bytes":3},` +
-		`{"filename":"l.gif","content_type":"image/gif","content_id":"logo","size_bytes":3}]}`
+		`{"filename":"l.gif","content_type":"image/gif","content_id":"logo","size_bytes":3}],"calendar":null}`
 	if !strings.HasSuffix(string(a.raw), want) {
 		t.Errorf("content %s\nwant it to end in %s", a.raw, want)
 	}

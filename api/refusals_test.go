@@ -142,12 +142,19 @@ func wrongValue() []refusal {
 		},
 		{"supersede too long", with(`"supersede":"` + strings.Repeat("k", 256) + `"`), 422, validationFailed, []string{"#/supersede too_long"}},
 		{
-			"later features", with(`"template":{"id":"x"},"unsubscribe":{},"tracking":{"opens":true}`), 422,
+			"later features", with(`"template":{"id":"x"},"tracking":{"opens":true}`), 422,
 			validationFailed,
 			[]string{
-				"#/template unsupported_feature", "#/unsubscribe unsupported_feature", "#/tracking unsupported_feature",
+				"#/template unsupported_feature", "#/tracking unsupported_feature",
 			},
 		},
+		{"hosted unsubscription", with(`"unsubscribe":{"url":"https://a.example/u","hosted":true}`), 422, validationFailed, []string{"#/unsubscribe/hosted unsupported_feature"}},
+		{
+			"unsubscribe and calendar", with(`"unsubscribe":"https://a.example/u","calendar":{"content":"x","method":"REQUEST"}`), 422, validationFailed,
+			[]string{"#/calendar/method unknown_member", "#/calendar/content invalid_format", "#/unsubscribe invalid_type"},
+		},
+		{"LF in unsubscribe", with(`"unsubscribe":{"url":"https://a.example/u\nBcc: x@y.example"}`), 422, validationFailed, []string{"#/unsubscribe/url invalid_format"}},
+		{"calendar of another type", with(`"calendar":"BEGIN:VCALENDAR"`), 422, validationFailed, []string{"#/calendar invalid_type"}},
 		{
 			"all at once", `{"from":5,"to":["b@example.org","x"],"subject":"a\nb","ttl":1}`, 422, validationFailed,
 			[]string{"#/from invalid_type", "#/to/1 invalid_email", "#/subject invalid_format", "#/text required", "#/ttl unknown_member"},

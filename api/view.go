@@ -193,6 +193,14 @@ type contentView struct {
 	Text        text             `json:"text"`
 	Headers     fields           `json:"headers"`
 	Attachments []attachmentView `json:"attachments"`
+	Calendar    *calendarView    `json:"calendar"`
+}
+
+// calendarView is a scheduling message in a mail.
+type calendarView struct {
+	Method   string `json:"method"`
+	Filename text   `json:"filename"`
+	Content  string `json:"content"`
 }
 
 type attachmentView struct {
@@ -213,6 +221,9 @@ func viewWithContent(m *email.Message, c *email.Content, now time.Time) contentV
 	for i, a := range c.Attachments {
 		v.Attachments[i] = attachmentView{a.Filename, a.ContentType, text(a.ContentID), len(a.Content)}
 	}
+	if k := c.Calendar; k != nil {
+		v.Calendar = &calendarView{k.Method, text(k.Filename), k.Content}
+	}
 	return v
 }
 
@@ -221,6 +232,9 @@ func viewWithContent(m *email.Message, c *email.Content, now time.Time) contentV
 func takenApart(raw []byte) *email.Content {
 	parsed := (&sandbox.Mail{Data: raw}).Parse()
 	c := &email.Content{HTML: parsed.HTML, Text: parsed.Text}
+	if parsed.Calendar != "" {
+		c.Calendar = &email.Calendar{Method: parsed.CalendarMethod, Content: parsed.Calendar}
+	}
 	seen := make(map[string]bool)
 	for _, f := range parsed.Fields {
 		name := strings.ToLower(f.Name)

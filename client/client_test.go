@@ -55,12 +55,13 @@ func TestMailOnTheWire(t *testing.T) {
 	full := client.Mail{
 		From: "a@b.test", To: []string{"c@d.test"}, Cc: []string{"e@f.test"}, Bcc: []string{"g@h.test"}, ReplyTo: []string{"i@j.test"},
 		Subject: "s", HTML: "<p>", NoText: true, Attachments: []client.Attachment{{Filename: "f.txt", Content: []byte("hi"), ContentID: "c"}},
+		Calendar: &client.Calendar{Content: "BEGIN:VCALENDAR", Filename: "i.ics"}, UnsubscribeURL: "https://a.test/u",
 		Headers: map[string]string{"X-A": "1"}, Tags: []string{"t"}, Metadata: map[string]string{"order": "42"},
 		ScheduledAt: time.Date(2026, 8, 23, 14, 0, 0, 0, time.UTC), TTL: 90*time.Second + 1, Stream: "critical", Supersede: "code", ForgetContent: true,
 		IdempotencyKey: "k",
 	}
 	const wire = `{"from":"a@b.test","to":["c@d.test"],"cc":["e@f.test"],"bcc":["g@h.test"],"reply_to":["i@j.test"],"subject":"s","text":"","html":"\u003cp\u003e",` +
-		`"attachments":[{"filename":"f.txt","content":"aGk=","content_id":"c"}],"headers":{"X-A":"1"},"tags":["t"],"metadata":{"order":"42"},` +
+		`"attachments":[{"filename":"f.txt","content":"aGk=","content_id":"c"}],"calendar":{"content":"BEGIN:VCALENDAR","filename":"i.ics"},"headers":{"X-A":"1"},"unsubscribe":{"url":"https://a.test/u"},"tags":["t"],"metadata":{"order":"42"},` +
 		`"scheduled_at":"2026-08-23T14:00:00Z","ttl_seconds":91,"stream":"critical","supersede":"code","store_content":false}`
 	for _, c := range []struct {
 		mail client.Mail

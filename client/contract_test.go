@@ -21,8 +21,8 @@ func TestContract(t *testing.T) {
 		left     []string // members that only Raw has
 		ofOthers []string // members of another schema that has the type too
 	}{
-		{schema: "SendRequest", of: mailBody{}, left: []string{"template", "unsubscribe", "tracking"}, ofOthers: []string{"idempotency_key"}},
-		{schema: "BatchItem", of: mailBody{}, left: []string{"template", "unsubscribe", "tracking"}},
+		{schema: "SendRequest", of: mailBody{}, left: []string{"template", "tracking"}, ofOthers: []string{"idempotency_key"}},
+		{schema: "BatchItem", of: mailBody{}, left: []string{"template", "tracking"}},
 		{schema: "AttachmentInput", of: Attachment{}},
 		{schema: "BatchRequest", of: batchBody{}},
 		{schema: "Batch", of: BatchResults{}, left: []string{"object"}},

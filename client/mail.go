@@ -24,9 +24,14 @@ type Mail struct {
 	NoText bool // no text part is made from HTML
 
 	Attachments []Attachment
+	Calendar    *Calendar         // an invitation, or what follows one; nil: none
 	Headers     map[string]string // further header fields, such as In-Reply-To
 	Tags        []string          // for filters and statistics
 	Metadata    map[string]string // comes back in events, never in the mail
+
+	// UnsubscribeURL makes one-click unsubscription (RFC 8058): an https URL of yours
+	// that takes a POST. Empty: none.
+	UnsubscribeURL string
 
 	ScheduledAt   time.Time     // zero: now
 	TTL           time.Duration // give up after this; zero: 3 days
@@ -47,6 +52,19 @@ type Attachment struct {
 	ContentID   string `json:"content_id,omitempty"`
 }
 
+// Calendar is a scheduling message, which mail programs show as an invitation.
+type Calendar struct {
+	// Content is an iCalendar object (RFC 5545) with its METHOD, such as REQUEST.
+	Content string `json:"content"`
+	// Filename attaches it, too, for programs that take up files only: "invite.ics".
+	Filename string `json:"filename,omitempty"`
+}
+
+// unsubscribe is how a recipient gets off the list, on the wire.
+type unsubscribe struct {
+	URL string `json:"url"`
+}
+
 // Named writes an address with a display name. The name is quoted: commas,
 // brackets and quotes in it are part of it (RFC 5322 3.2.4).
 func Named(name, address string) string {
@@ -65,7 +83,9 @@ type mailBody struct {
 	Text           *string           `json:"text,omitempty"`
 	HTML           string            `json:"html,omitempty"`
 	Attachments    []Attachment      `json:"attachments,omitempty"`
+	Calendar       *Calendar         `json:"calendar,omitempty"`
 	Headers        map[string]string `json:"headers,omitempty"`
+	Unsubscribe    *unsubscribe      `json:"unsubscribe,omitempty"`
 	Tags           []string          `json:"tags,omitempty"`
 	Metadata       map[string]string `json:"metadata,omitempty"`
 	ScheduledAt    *time.Time        `json:"scheduled_at,omitempty"`
@@ -81,7 +101,7 @@ type mailBody struct {
 func (m *Mail) body() mailBody {
 	b := mailBody{
 		From: m.From, To: m.To, Cc: m.Cc, Bcc: m.Bcc, ReplyTo: m.ReplyTo, Subject: m.Subject, HTML: m.HTML,
-		Attachments: m.Attachments, Headers: m.Headers, Tags: m.Tags, Metadata: m.Metadata,
+		Attachments: m.Attachments, Calendar: m.Calendar, Headers: m.Headers, Tags: m.Tags, Metadata: m.Metadata,
 		Stream: m.Stream, Supersede: m.Supersede,
 		// Rounded up: less than a second must not become the default.
 		TTLSeconds: int64((m.TTL + time.Second - 1) / time.Second),
@@ -91,6 +111,9 @@ func (m *Mail) body() mailBody {
 	}
 	if !m.ScheduledAt.IsZero() {
 		b.ScheduledAt = &m.ScheduledAt
+	}
+	if m.UnsubscribeURL != "" {
+		b.Unsubscribe = &unsubscribe{m.UnsubscribeURL}
 	}
 	if m.ForgetContent {
 		b.StoreContent = new(bool)

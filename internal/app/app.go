@@ -196,6 +196,7 @@ func (a *App) openDesk() error {
 		RequireVerified:  c.RequireVerifiedDomains,
 		AllowReserved:    c.AllowReservedDomains,
 		PerRecipient:     c.Envelope == "recipient",
+		FeedbackSender:   c.FeedbackSender,
 		Simulator:        sandbox.Simulator,
 		Presuppressed:    sandbox.Presuppressed,
 		Log:              a.options.Log,

@@ -15,11 +15,12 @@
 // The structure, each level only where it is needed:
 //
 //	multipart/mixed               attachments
-//	  multipart/alternative       text and html
+//	  multipart/alternative       text, html and calendar
 //	    text/plain
 //	    multipart/related         html and inline files
 //	      text/html
 //	      image/png               Content-ID
+//	    text/calendar             method=REQUEST
 //	  application/pdf
 //
 // Use:
@@ -65,7 +66,7 @@ func Message(m *email.Message, c *email.Content) ([]byte, error) {
 }
 
 // composed adds to a mail that its sender composed the Date and Message-ID that it
-// lacks (RFC 6409 8.2, 8.3), in front, and leaves the rest as it is.
+// lacks (RFC 6409 8.2, 8.3) and its Feedback-ID, in front, and leaves the rest as it is.
 func composed(m *email.Message, raw []byte) ([]byte, error) {
 	header, _, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
 	has := func(name string) bool {
@@ -85,6 +86,11 @@ func composed(m *email.Message, raw []byte) ([]byte, error) {
 	}
 	if !has("Message-ID") {
 		if err := w.messageID(m.MessageID); err != nil {
+			return nil, fmt.Errorf("compose message: %w", err)
+		}
+	}
+	if m.FeedbackID != "" {
+		if err := w.unstructured("Feedback-ID", m.FeedbackID); err != nil {
 			return nil, fmt.Errorf("compose message: %w", err)
 		}
 	}
@@ -131,6 +137,11 @@ func (w *writer) fields(m *email.Message, c *email.Content) error {
 		}
 		if err := w.callerField(c.Headers[i]); err != nil {
 			return fmt.Errorf("header %d: %w", i+1, err)
+		}
+	}
+	if m.FeedbackID != "" {
+		if err := w.unstructured("Feedback-ID", m.FeedbackID); err != nil {
+			return err
 		}
 	}
 	w.field("MIME-Version", "1.0")

@@ -82,7 +82,7 @@ func checkFieldName(name string) error {
 	lower := strings.ToLower(name)
 	switch lower {
 	case "date", "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "message-id",
-		"mime-version", "return-path", "received", "dkim-signature":
+		"mime-version", "return-path", "received", "dkim-signature", "feedback-id":
 		return fmt.Errorf("field %s is not the caller's to set", lower)
 	}
 	for _, prefix := range []string{"content-", "resent-", "arc-"} {

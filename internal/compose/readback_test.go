@@ -19,7 +19,7 @@ import (
 	"postrider/internal/email"
 )
 
-const shapes = 320
+const shapes = 640
 
 // TestReadBack composes every shape and reads it with two readers that are not ours.
 func TestReadBack(t *testing.T) {
@@ -55,6 +55,9 @@ func lastLine(want mail, m *email.Message, c *email.Content) mail {
 	raw, err := Message(m, c)
 	if err == nil && len(want.Leaves) == 1 && want.Leaves[0].Path == "" && bytes.Contains(raw, []byte("\r\nContent-Transfer-Encoding: base64\r\n")) {
 		want.Leaves[0].Body = canonical(c.Text + c.HTML)
+		if c.Calendar != nil {
+			want.Leaves[0].Body = c.Calendar.Content
+		}
 	}
 	return want
 }
@@ -75,7 +78,7 @@ func readWithGo(t *testing.T, raw []byte) mail {
 	for fields := h.Fields(); fields.Next(); {
 		name, _, _ := strings.Cut(string(mustRaw(t, fields)), ":")
 		got.Fields = append(got.Fields, name)
-		if strings.HasPrefix(name, "X-") || name == "References" {
+		if strings.HasPrefix(name, "X-") || name == "References" || name == "Feedback-ID" {
 			value, err := fields.Text()
 			if err != nil {
 				t.Fatal(err)
@@ -136,7 +139,7 @@ func goLeaves(t *testing.T, entity *message.Entity, path []string) []leaf {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := leaf{Path: strings.Join(path, "/"), Type: kind, Charset: params["charset"], ContentID: entity.Header.Get("Content-Id"), Body: string(body)}
+	l := leaf{Path: strings.Join(path, "/"), Type: kind, Charset: params["charset"], Method: params["method"], ContentID: entity.Header.Get("Content-Id"), Body: string(body)}
 	if entity.Header.Has("Content-Disposition") {
 		var params map[string]string
 		l.Disposition, params, err = entity.Header.ContentDisposition()

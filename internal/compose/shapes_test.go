@@ -24,6 +24,7 @@ type leaf struct {
 	Path        string // the multiparts around it, outermost first
 	Type        string
 	Charset     string
+	Method      string // of a calendar
 	Disposition string
 	Filename    string
 	ContentID   string
@@ -105,7 +106,27 @@ func shape(seed uint64) (*email.Message, *email.Content, mail) {
 		}
 		c.Attachments = append(c.Attachments, a)
 	}
+	if r.IntN(3) == 0 {
+		c.Calendar = &email.Calendar{Method: pick(r, []string{"REQUEST", "CANCEL", "REPLY"}), Component: "VEVENT", Content: pick(r, calendars())}
+		if r.IntN(2) == 0 {
+			c.Calendar.Filename = pick(r, filenames())
+		}
+	}
+	if r.IntN(2) == 0 {
+		m.FeedbackID = pick(r, []string{":transactional:acme.com:postrider", strings.Repeat("tag", 21) + ":critical:" + strings.Repeat("label.", 30) + "example:postrider"})
+	}
 	return m, c, expected(m, c)
+}
+
+// calendars are scheduling messages as intake passes them on: with CRLF, folded.
+func calendars() []string {
+	event := func(lines ...string) string {
+		return "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nMETHOD:REQUEST\r\nBEGIN:VEVENT\r\n" + strings.Join(lines, "\r\n") + "\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+	}
+	return []string{
+		event("UID:1@acme.com", "SUMMARY:Review"), event("SUMMARY:"+strings.Repeat("日本", 11), " "+strings.Repeat("語", 24)),
+		event("DESCRIPTION:a=b;c=\\n\\,", " .", " From here", "LOCATION:🚚 "), event(strings.Repeat("COMMENT:again and again\r\n", 200) + "X:y"),
+	}
 }
 
 func people(r *rand.Rand, n int) []email.Address {
@@ -131,6 +152,9 @@ func expected(m *email.Message, c *email.Content) mail {
 		want.Fields = append(want.Fields, h.Name)
 		want.Values = append(want.Values, strings.TrimSpace(h.Value))
 	}
+	if m.FeedbackID != "" {
+		want.Fields, want.Values = append(want.Fields, "Feedback-ID"), append(want.Values, m.FeedbackID)
+	}
 	want.Fields = append(want.Fields, "MIME-Version", "Content-Type")
 	want.Leaves = expectedLeaves(c)
 	if len(want.Leaves) == 1 && want.Leaves[0].Path == "" {
@@ -151,8 +175,11 @@ func expectedLeaves(c *email.Content) []leaf {
 			attached = append(attached, l)
 		}
 	}
+	if c.Calendar != nil && c.Calendar.Filename != "" {
+		attached = append(attached, leaf{Type: "application/ics", Disposition: "attachment", Filename: c.Calendar.Filename, Body: c.Calendar.Content})
+	}
 	var bodies []leaf
-	if c.Text != "" || (c.HTML == "" && len(c.Attachments) == 0) {
+	if c.Text != "" || (c.HTML == "" && len(c.Attachments) == 0 && c.Calendar == nil) {
 		bodies = append(bodies, leaf{Type: "text/plain", Charset: "utf-8", Body: canonical(c.Text)})
 	}
 	if c.HTML != "" {
@@ -163,7 +190,10 @@ func expectedLeaves(c *email.Content) []leaf {
 		}
 		bodies = append(bodies, html...)
 	}
-	if c.HTML != "" && c.Text != "" {
+	if c.Calendar != nil {
+		bodies = append(bodies, leaf{Type: "text/calendar", Charset: "utf-8", Method: c.Calendar.Method, Body: c.Calendar.Content})
+	}
+	if bodyCount(c) > 1 {
 		bodies = within("alternative", bodies)
 	}
 	if len(inline)+len(attached) > 0 {
@@ -174,6 +204,15 @@ func expectedLeaves(c *email.Content) []leaf {
 		bodies[0].Body += "\r\n"
 	}
 	return bodies
+}
+
+func bodyCount(c *email.Content) (n int) {
+	for _, there := range []bool{c.Text != "", c.HTML != "", c.Calendar != nil} {
+		if there {
+			n++
+		}
+	}
+	return n
 }
 
 func within(path string, leaves []leaf) []leaf {

@@ -3,6 +3,7 @@ package compose
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -14,7 +15,8 @@ type node struct {
 	multipart string // "mixed", "alternative", "related"; empty for a leaf
 	children  []node
 
-	subtype string // of text/; empty for a file
+	subtype string  // of text/; empty for a file
+	params  []param // of a text, behind its charset
 	text    string
 	form    textForm
 
@@ -30,7 +32,7 @@ func structure(c *email.Content) (node, error) {
 		return node{}, err
 	}
 	var bodies []node
-	if c.Text != "" || (c.HTML == "" && len(inline)+len(attached) == 0) {
+	if c.Text != "" || (c.HTML == "" && c.Calendar == nil && len(inline)+len(attached) == 0) {
 		bodies = append(bodies, textNode("plain", c.Text))
 	}
 	if c.HTML != "" {
@@ -40,6 +42,14 @@ func structure(c *email.Content) (node, error) {
 			inline = nil
 		}
 		bodies = append(bodies, html)
+	}
+	if c.Calendar != nil {
+		calendar, err := calendarNode(c.Calendar)
+		if err != nil {
+			return node{}, err
+		}
+		// Behind text and html: the richest form of what they say.
+		bodies = append(bodies, calendar)
 	}
 	if len(bodies) > 1 {
 		// RFC 2046 5.1.4: the plainest first, what is preferred last.
@@ -65,7 +75,35 @@ func files(c *email.Content) (inline, attached []node, err error) {
 			attached = append(attached, leaf)
 		}
 	}
+	if c.Calendar != nil && c.Calendar.Filename != "" {
+		leaf, err := calendarFile(c.Calendar)
+		if err != nil {
+			return nil, nil, err
+		}
+		attached = append(attached, leaf)
+	}
 	return inline, attached, nil
+}
+
+// calendarNode makes the body of a scheduling message.
+func calendarNode(c *email.Calendar) (node, error) {
+	if !isToken(c.Method) || !isToken(c.Component) {
+		return node{}, errors.New("calendar: its method or component is not a word")
+	}
+	n := textNode("calendar", c.Content)
+	// RFC 6047 2.4: the parameter method is that of the object; component is optional.
+	n.params = []param{{"method", c.Method}, {"component", c.Component}}
+	return n, nil
+}
+
+// calendarFile makes the attachment by which programs that show no calendar body can
+// take it up. It is not text/calendar, which some would take for a second invitation.
+func calendarFile(c *email.Calendar) (node, error) {
+	leaf, err := fileNode(&email.Attachment{Filename: c.Filename, ContentType: "application/ics", Content: appendCanonical(nil, c.Content)})
+	if err != nil {
+		return node{}, fmt.Errorf("calendar: %w", err)
+	}
+	return leaf, nil
 }
 
 func textNode(subtype, text string) node {
@@ -132,6 +170,9 @@ func (w *writer) text(n *node) {
 	w.begin("Content-Type")
 	w.word("text/" + n.subtype)
 	w.param("charset", "utf-8")
+	for _, p := range n.params {
+		w.param(p.key, p.value)
+	}
 	w.crlf()
 	w.field("Content-Transfer-Encoding", n.form.encoding)
 	w.crlf()

@@ -32,6 +32,7 @@ func (c *Config) Validate() error {
 		{"--webhook-allowed-networks", func() error { _, err := Prefixes(c.WebhookAllowedNetworks); return err }},
 		{"--routes", func() error { return c.checkRoutes() }},
 		{"--streams", func() error { _, err := c.StreamQueues(); return err }},
+		{"--feedback-sender", func() error { return checkFeedbackSender(c.FeedbackSender) }},
 		{"--mx-port", func() error { return checkPort(c.MXPort) }},
 		{"--allow-unsafe", func() error { return checkWords(c.AllowUnsafe) }},
 		{"--idempotency-window", func() error {
@@ -69,6 +70,14 @@ func envOf(flag string) string {
 		name = "http-addr"
 	}
 	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+// checkFeedbackSender: what Gmail asks of the last part of Feedback-ID.
+func checkFeedbackSender(s string) error {
+	if len(s) < 5 || len(s) > 15 || strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		return errors.New("must be 5 to 15 letters and digits")
+	}
+	return nil
 }
 
 // checkURL never repeats the value: it may hold a password.

@@ -58,6 +58,8 @@ type Config struct {
 
 	Streams []string `name:"streams" env:"POSTRIDER_STREAMS" default:"transactional=default,critical=critical,bulk=bulk" placeholder:"STREAM=QUEUE,..." help:"Streams that messages may name, each with its queue: critical, default or bulk. Default transactional=default,critical=critical,bulk=bulk."`
 
+	FeedbackSender string `name:"feedback-sender" env:"POSTRIDER_FEEDBACK_SENDER" default:"postrider" placeholder:"WORD" help:"Last part of the Feedback-ID of all mail, by which Gmail counts its complaints: 5 to 15 letters and digits, always the same. Default postrider."`
+
 	RequireVerifiedDomains bool `name:"require-verified-domains" env:"POSTRIDER_REQUIRE_VERIFIED_DOMAINS" default:"true" negatable:"" help:"Refuse live mail from domains without a verified DKIM record. Default true."`
 	AllowReservedDomains   bool `name:"allow-reserved-domains" env:"POSTRIDER_ALLOW_RESERVED_DOMAINS" default:"false" negatable:"" help:"Accept live mail to example.com, *.test and their like. Default false."`
 

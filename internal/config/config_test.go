@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config.Config{
-		HTTPAddr: ":8025", MXPort: 25, Concurrency: 256, RateLimit: 200, Envelope: "domain", Streams: []string{"transactional=default", "critical=critical", "bulk=bulk"}, IdempotencyWindow: 24 * time.Hour,
+		HTTPAddr: ":8025", MXPort: 25, Concurrency: 256, RateLimit: 200, Envelope: "domain", Streams: []string{"transactional=default", "critical=critical", "bulk=bulk"}, IdempotencyWindow: 24 * time.Hour, FeedbackSender: "postrider",
 		RequireVerifiedDomains: true, LogFormat: "json", Roles: []string{"api", "worker"},
 		RetrySchedule: []time.Duration{
 			time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour,
@@ -108,6 +108,8 @@ func TestBadValues(t *testing.T) {
 		{name: "name of a stream", args: []string{"--streams", "News=bulk"}, want: "no name of a stream"},
 		{name: "queue of a stream", args: []string{"--streams", "news=slow"}, want: "is no queue"},
 		{name: "stream twice", args: []string{"--streams", "news=bulk,news=default"}, want: "twice"},
+		{name: "feedback sender", args: []string{"--feedback-sender", "acme"}, want: "5 to 15 letters and digits"},
+		{name: "feedback sender with a colon", args: []string{"--feedback-sender", "acme:mail"}, want: "--feedback-sender (POSTRIDER_FEEDBACK_SENDER)"},
 		{name: "idempotency window", args: []string{"--idempotency-window", "721h"}, want: "1h to 720h"},
 		{name: "schedule", args: []string{"--retry-schedule", "0s"}, want: "above zero"},
 		{name: "concurrency", args: []string{"--concurrency", "0"}, want: "1 to 10000"},

@@ -144,7 +144,7 @@ func TestInboxMergesStoreAndCaught(t *testing.T) {
 func TestMessagePage(t *testing.T) {
 	w := newWorld(t)
 	m := message("Your receipt", "deferred@sandbox.test")
-	w.accept(m, &email.Content{Text: "submitted text", Attachments: []email.Attachment{{Filename: "plan.pdf", ContentType: "application/pdf", Content: []byte("pdf")}}})
+	w.accept(m, &email.Content{Text: "submitted text", Calendar: &email.Calendar{Method: "REQUEST", Content: "SUMMARY:<b>Review"}, Attachments: []email.Attachment{{Filename: "plan.pdf", ContentType: "application/pdf", Content: []byte("pdf")}}})
 	next := time.Now().Add(time.Second)
 	w.attempt(m, email.Attempt{
 		Number: 1, Host: "sandbox.test", Address: "127.0.0.1:25", Source: "127.0.0.1:4711", HELO: "mail.acme.test", TLSReason: "not offered",
@@ -157,7 +157,7 @@ func TestMessagePage(t *testing.T) {
 	for _, want := range []string{
 		"Your receipt", "Acme <shop@acme.test>", "deferred@sandbox.test", "451 4.3.0 Not now", "1 attempt", "Attempt 1", "next attempt",
 		"sandbox.test (127.0.0.1:25)", "mail.acme.test (127.0.0.1:4711)", "no TLS (not offered)", "42 ms", "SMTP dialogue, 3 lines", "EHLO mail.acme.test",
-		"this is what was submitted", "submitted text", "plan.pdf", m.ID, "1.2 kB", "receipt",
+		"this is what was submitted", "submitted text", "Calendar: REQUEST", "SUMMARY:<b>Review", "plan.pdf", m.ID, "1.2 kB", "receipt",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the page lacks %q", want)
@@ -171,6 +171,11 @@ func TestMessagePage(t *testing.T) {
 	got = text(t, body(t, w.get("/ui/messages/"+m.ID), http.StatusOK))
 	if !strings.Contains(got, "caught text") || strings.Contains(got, "submitted text") {
 		t.Error("the caught mail is not what is shown")
+	}
+
+	w.deliver("Message-ID: " + m.MessageID + "\r\nContent-Type: text/calendar; method=cancel\r\n\r\nSUMMARY:caught")
+	if got = text(t, body(t, w.get("/ui/messages/"+m.ID), http.StatusOK)); !strings.Contains(got, "Calendar: CANCEL") || !strings.Contains(got, "SUMMARY:caught") {
+		t.Error("the page lacks the calendar of the caught mail")
 	}
 }
 

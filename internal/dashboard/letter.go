@@ -68,6 +68,9 @@ func submitted(m *email.Message, c *email.Content) *sandbox.Parsed {
 	for _, h := range c.Headers {
 		field(h.Name, h.Value)
 	}
+	if c.Calendar != nil {
+		p.Calendar, p.CalendarMethod = c.Calendar.Content, c.Calendar.Method
+	}
 	for _, a := range c.Attachments {
 		p.Files = append(p.Files, sandbox.File{Name: a.Filename, ContentType: a.ContentType, ContentID: a.ContentID, Content: a.Content})
 	}

@@ -112,6 +112,7 @@ func signedFields() []signedField {
 		{"Content-Transfer-Encoding", true},
 		{"List-Unsubscribe", true},
 		{"List-Unsubscribe-Post", true},
+		{"Feedback-ID", true},
 		{"In-Reply-To", false},
 		{"References", false},
 		{"List-Id", false},

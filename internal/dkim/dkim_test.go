@@ -141,7 +141,7 @@ func TestSignatureFields(t *testing.T) {
 		for _, want := range []string{
 			";a=" + algorithm + ";", "v=1;", ";c=relaxed/relaxed;", ";d=acme.com;", ";t=1767323045;", ";x=4291844645;",
 			";h=From:From:To:To:Cc:Cc:Subject:Subject:Date:Date:Message-ID:Message-ID:Reply-To:Reply-To:Sender:MIME-Version:MIME-Version:" +
-				"Content-Type:Content-Type:Content-Transfer-Encoding:List-Unsubscribe:List-Unsubscribe:List-Unsubscribe-Post:References;",
+				"Content-Type:Content-Type:Content-Transfer-Encoding:List-Unsubscribe:List-Unsubscribe:List-Unsubscribe-Post:Feedback-ID:References;",
 		} {
 			if !strings.Contains(tags, want) {
 				t.Errorf("no %s in %s", want, tags)

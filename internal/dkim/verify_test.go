@@ -131,6 +131,7 @@ func TestTampering(t *testing.T) {
 		"a Content-Transfer-Encoding":  add("Content-Transfer-Encoding: base64"),
 		"second List-Unsubscribe":      add("List-Unsubscribe: <https://evil.example>"),
 		"a List-Unsubscribe-Post":      add("List-Unsubscribe-Post: List-Unsubscribe=One-Click"),
+		"a Feedback-ID":                add("Feedback-ID: a:b:evil.example:evilevil"),
 		"From below the others":        slices.Concat(header, []byte("\r\nFrom: evil@evil.example\r\n\r\n"), body),
 		"Subject below the others":     slices.Concat(header, []byte("\r\nSubject: evil\r\n\r\n"), body),
 		"changed From":                 bytes.Replace(signed, []byte("hi@acme.com>"), []byte("ho@acme.com>"), 1),

@@ -48,12 +48,21 @@ type Attachment struct {
 	Content     []byte `json:"content"`
 }
 
+// Calendar is a scheduling message (RFC 5546), such as an invitation.
+type Calendar struct {
+	Method    string // such as REQUEST: that of Content
+	Component string // such as VEVENT: what Content has
+	Filename  string // attached under this name, too; empty: not
+	Content   string // one iCalendar object (RFC 5545), its lines with CRLF
+}
+
 // Content is the part of a message that may be secret and is forgotten first.
 type Content struct {
 	HTML        string       `json:"html,omitempty"`
 	Text        string       `json:"text,omitempty"` // as given, or generated from HTML
 	Headers     []Header     `json:"headers,omitempty"`
 	Attachments []Attachment `json:"attachments,omitempty"`
+	Calendar    *Calendar    `json:"calendar,omitempty"` // nil: none
 	// Raw is a mail that its sender composed, without Bcc. All else is empty then.
 	Raw []byte `json:"raw,omitempty"`
 }
@@ -78,6 +87,7 @@ type Message struct {
 	Stream      string // "transactional"
 	Class       string // the queue its deliveries wait in, which its stream had at accept; empty: the default one
 	MessageID   string // RFC 5322 msg-id, with angle brackets
+	FeedbackID  string // the mail's Feedback-ID field; empty: none
 	SizeBytes   int64  // octets of the composed mail, before signing
 	BatchID     string // the batch that it came in; empty: none
 	Supersede   string // the key under which newer messages replace older ones; empty: none

@@ -13,6 +13,8 @@ type Draft struct {
 	Subject     *string
 	HTML, Text  *string
 	Attachments []Attachment
+	Calendar    *Calendar
+	Unsubscribe *Unsubscribe
 	Headers     []email.Header // in the caller's order
 	Tags        []string
 	Metadata    map[string]string

@@ -156,8 +156,8 @@ func place(pointer string) (member, element int) {
 // members is the table's order (api.md 3.1).
 func members() []string {
 	return []string{
-		"from", "to", "cc", "bcc", "reply_to", "subject", "html", "text", "template", "attachments", "headers", "tags",
-		"metadata", "scheduled_at", "ttl_seconds", "stream", "supersede", "unsubscribe", "tracking", "store_content",
+		"from", "to", "cc", "bcc", "reply_to", "subject", "html", "text", "template", "attachments", "calendar", "headers",
+		"tags", "metadata", "scheduled_at", "ttl_seconds", "stream", "supersede", "unsubscribe", "tracking", "store_content",
 	}
 }
 

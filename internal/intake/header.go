@@ -30,11 +30,20 @@ func (c *checker) headers() {
 		}
 		c.content.Headers = append(c.content.Headers, email.Header{Name: h.Name, Value: strings.Trim(h.Value, " \t")})
 	}
-	// RFC 8058 3.1: one-click needs an HTTPS URI to post to.
-	if _, oneClick := values["list-unsubscribe-post"]; oneClick && !strings.Contains(strings.ToLower(values["list-unsubscribe"]), "<https://") {
+	// RFC 8058 3.1: one-click needs an HTTPS URI to post to, and only one.
+	if _, post := values["list-unsubscribe-post"]; post && countHTTPS(listURIs(values["list-unsubscribe"])) != 1 {
 		c.faults.add(Pointer("headers", c.nameOf("list-unsubscribe-post")), InvalidFormat,
-			"needs a List-Unsubscribe with an https URI in angle brackets beside it")
+			"needs a List-Unsubscribe with one https URI in angle brackets beside it")
 	}
+}
+
+func countHTTPS(uris []string) (n int) {
+	for _, uri := range uris {
+		if isHTTPS(uri) {
+			n++
+		}
+	}
+	return n
 }
 
 // nameOf is how the caller wrote the name of a header field.
@@ -64,10 +73,13 @@ func faultOfField(name, value string) (code, why string) {
 	if why = faultOfText(value, false); why != "" {
 		return InvalidFormat, why
 	}
-	if isStructured(name) {
-		return faultOfStructured(value)
+	if !isStructured(name) {
+		return "", ""
 	}
-	return "", ""
+	if code, why = faultOfStructured(value); code != "" {
+		return code, why
+	}
+	return faultOfList(name, strings.Trim(value, " \t"))
 }
 
 // isStructured tells the fields in which an encoded-word would not be read

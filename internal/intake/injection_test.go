@@ -50,6 +50,16 @@ func slots() []slot {
 		{"header name", func(d *intake.Draft, s string) { d.Headers = []email.Header{{Name: "X-A" + s, Value: "v"}} }},
 		{"header value", func(d *intake.Draft, s string) { d.Headers = []email.Header{{Name: "X-A", Value: "v" + s}} }},
 		{"structured value", func(d *intake.Draft, s string) { d.Headers = []email.Header{{Name: "List-Id", Value: "v" + s}} }},
+		{"unsubscribe", func(d *intake.Draft, s string) {
+			d.Unsubscribe = &intake.Unsubscribe{URL: "https://acme.com/u" + s, HasURL: true}
+		}},
+		{"calendar", func(d *intake.Draft, s string) { d.Calendar = &intake.Calendar{Content: instead("Review", "a"+s)} }},
+		{"calendar method", func(d *intake.Draft, s string) {
+			d.Calendar = &intake.Calendar{Content: instead("METHOD:REQUEST", "METHOD:REQUEST"+s)}
+		}},
+		{"calendar filename", func(d *intake.Draft, s string) {
+			d.Calendar = &intake.Calendar{Content: invitation(), Filename: "a" + s + ".ics", HasFilename: true}
+		}},
 		{"tag", func(d *intake.Draft, s string) { d.Tags = []string{s} }},
 		{"metadata key", func(d *intake.Draft, s string) { d.Metadata = map[string]string{s: "v"} }},
 		{"metadata value", func(d *intake.Draft, s string) { d.Metadata = map[string]string{"k": s} }},

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"postrider/internal/compose"
@@ -66,8 +67,10 @@ type Options struct {
 	// Presuppressed reports whether an address is a simulator of one that is suppressed.
 	// Nil: none is.
 	Presuppressed func(address string) bool
-	Log           *slog.Logger     // nil: none
-	Now           func() time.Time // nil: time.Now
+	// FeedbackSender is the last part of every mail's Feedback-ID. Empty: no such field.
+	FeedbackSender string
+	Log            *slog.Logger     // nil: none
+	Now            func() time.Time // nil: time.Now
 }
 
 // Adder wakes a delivery; *queue.Client does.
@@ -239,6 +242,7 @@ func (d *Desk) complete(c *checker, returnPath string, listed store.Listed) erro
 	if m.MessageID == "" { // a raw mail may have one
 		m.MessageID = "<" + m.ID + "@" + m.From.Domain() + ">"
 	}
+	m.FeedbackID = feedbackID(m, d.options.FeedbackSender)
 	if err := d.suppress(m, listed); err != nil {
 		return err
 	}
@@ -298,4 +302,18 @@ func (d *Desk) wake(ctx context.Context, m *email.Message, now time.Time) {
 			return
 		}
 	}
+}
+
+// feedbackID makes the field by which mailbox providers count complaints per kind of
+// mail: tag, stream, domain and sender, in the form that Gmail documents. Nothing in it
+// is the message's alone. A colon in a tag would begin another part.
+func feedbackID(m *email.Message, sender string) string {
+	if sender == "" {
+		return ""
+	}
+	tag := ""
+	if len(m.Tags) > 0 {
+		tag = strings.ReplaceAll(m.Tags[0], ":", ".")
+	}
+	return strings.Join([]string{tag, m.Stream, m.From.Domain(), sender}, ":")
 }

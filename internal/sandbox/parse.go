@@ -24,6 +24,9 @@ type Parsed struct {
 	Fields  []Field // the header, in order, decoded
 	Text    string
 	HTML    string
+	// Calendar is a scheduling message (RFC 6047), CalendarMethod its method.
+	Calendar, CalendarMethod string
+
 	Files   []File
 	Problem string // what could not be read; empty if all could
 }
@@ -112,6 +115,8 @@ func (p *Parsed) leaf(e *message.Entity) {
 		p.Text = strings.ToValidUTF8(string(content), "�")
 	case body && mediaType == "text/html" && p.HTML == "":
 		p.HTML = strings.ToValidUTF8(string(content), "�")
+	case body && mediaType == "text/calendar" && params["method"] != "" && p.Calendar == "":
+		p.Calendar, p.CalendarMethod = strings.ToValidUTF8(string(content), "�"), clean(strings.ToUpper(params["method"]), maxShortOctets)
 	default:
 		id := strings.Trim(strings.TrimSpace(e.Header.Get("Content-Id")), "<>")
 		p.Files = append(p.Files, File{

@@ -19,6 +19,8 @@ func TestAcceptKeepsEverything(t *testing.T) {
 		s.Message.ReplyTo = []email.Address{{Email: "help@acme.com"}}
 		s.Content.Headers = []email.Header{{Name: "X-A", Value: "1"}, {Name: "X-A", Value: "2"}}
 		s.Content.Attachments = []email.Attachment{{Filename: "a.bin", ContentType: "x/y", Content: []byte{0, 255, 10, 13}}}
+		s.Content.Calendar = &email.Calendar{Method: "REQUEST", Component: "VEVENT", Filename: "invite.ics", Content: "BEGIN:VCALENDAR\r\n"}
+		s.Message.FeedbackID = "receipt:transactional:acme.com:postrider"
 		s.Message.Envelopes[1].Sandbox = true
 		stored := f.accept(t, s)
 		equal(t, "what Get reads", f.get(t, stored), stored)

@@ -75,6 +75,15 @@ type contentHead struct {
 	Headers []email.Header `json:"f,omitempty"`
 	Files   []fileHead     `json:"a,omitempty"`
 	Raw     int            `json:"r,omitempty"` // a composed mail
+	// Calendar lies behind the files.
+	Calendar *calendarHead `json:"c,omitempty"`
+}
+
+type calendarHead struct {
+	Method    string `json:"m"`
+	Component string `json:"c"`
+	Filename  string `json:"n,omitempty"`
+	Size      int    `json:"z"`
 }
 
 type fileHead struct {
@@ -90,6 +99,12 @@ func (p *packer) packContent(c *email.Content) ([]byte, error) {
 		head.Files = append(head.Files, fileHead{Name: a.Filename, Type: a.ContentType, ContentID: a.ContentID, Size: len(a.Content)})
 		size += len(a.Content)
 	}
+	var calendar string
+	if c.Calendar != nil {
+		calendar = c.Calendar.Content
+		head.Calendar = &calendarHead{c.Calendar.Method, c.Calendar.Component, c.Calendar.Filename, len(calendar)}
+		size += len(calendar)
+	}
 	line, err := json.Marshal(head)
 	if err != nil {
 		return nil, err
@@ -100,7 +115,7 @@ func (p *packer) packContent(c *email.Content) ([]byte, error) {
 	for _, a := range c.Attachments {
 		raw = append(raw, a.Content...)
 	}
-	return p.compress(append(raw, c.Raw...)), nil
+	return p.compress(append(append(raw, calendar...), c.Raw...)), nil
 }
 
 func (p *packer) unpackContent(packed string) (*email.Content, error) {
@@ -128,6 +143,9 @@ func (p *packer) unpackContent(packed string) (*email.Content, error) {
 		c.Attachments = append(c.Attachments, email.Attachment{
 			Filename: f.Name, ContentType: f.Type, ContentID: f.ContentID, Content: take(f.Size),
 		})
+	}
+	if h := head.Calendar; h != nil {
+		c.Calendar = &email.Calendar{Method: h.Method, Component: h.Component, Filename: h.Filename, Content: string(take(h.Size))}
 	}
 	if head.Raw > 0 {
 		c.Raw = take(head.Raw)

@@ -28,6 +28,7 @@ type meta struct {
 	Batch      string            `json:"b,omitempty"`
 	Supersede  string            `json:"u,omitempty"`
 	MessageID  string            `json:"i,omitempty"` // absent: <id@domain of from>
+	FeedbackID string            `json:"fb,omitempty"`
 	SizeBytes  int64             `json:"z,omitempty"`
 	Recipients []recipientMeta   `json:"r,omitempty"` // absent: as impliedRecipients
 	Envelopes  []envelopeMeta    `json:"e,omitempty"`
@@ -174,7 +175,7 @@ func encodeMeta(m *email.Message) ([]byte, error) {
 		Key: m.KeyID, Created: toMS(m.CreatedAt), From: mailbox(m.From), To: toMailboxes(m.To),
 		Cc: toMailboxes(m.Cc), Bcc: toMailboxes(m.Bcc), ReplyTo: toMailboxes(m.ReplyTo),
 		Subject: m.Subject, Tags: m.Tags, Metadata: m.Metadata, SizeBytes: m.SizeBytes,
-		Batch: m.BatchID, Supersede: m.Supersede,
+		Batch: m.BatchID, Supersede: m.Supersede, FeedbackID: m.FeedbackID,
 	}
 	if m.Stream != defaultStream {
 		out.Stream = m.Stream
@@ -242,7 +243,7 @@ func decodeMessage(w email.World, id string, fields map[string]string) (*email.M
 		ExpiresAt: fromMS(now.Expires), CompletedAt: fromMS(now.Completed), From: email.Address(fixed.From),
 		To: fromMailboxes(fixed.To), Cc: fromMailboxes(fixed.Cc), Bcc: fromMailboxes(fixed.Bcc), ReplyTo: fromMailboxes(fixed.ReplyTo),
 		Subject: fixed.Subject, Tags: fixed.Tags, Metadata: fixed.Metadata, Stream: fixed.Stream, Class: now.class(),
-		MessageID: fixed.MessageID, SizeBytes: fixed.SizeBytes,
+		MessageID: fixed.MessageID, FeedbackID: fixed.FeedbackID, SizeBytes: fixed.SizeBytes,
 		BatchID: fixed.Batch, Supersede: fixed.Supersede, DropContent: now.Drop != 0,
 	}
 	m.FirstScheduledAt, m.FirstExpiresAt = m.ScheduledAt, m.ExpiresAt

@@ -33,6 +33,7 @@ def leaves(part, path):
         "Path": "/".join(path),
         "Type": kind,
         "Charset": part.get_content_charset() or "",
+        "Method": part["content-type"].params.get("method", "") if part["content-type"] else "",
         "Disposition": part.get_content_disposition() or "",
         "Filename": part["content-disposition"].params.get("filename", "") if part["content-disposition"] else "",
         "ContentID": str(part["content-id"] or ""),
@@ -61,7 +62,7 @@ for line in sys.stdin:
         "To": addresses(msg, "to"),
         "Cc": addresses(msg, "cc"),
         "ReplyTo": addresses(msg, "reply-to"),
-        "Values": [str(v) for k, v in msg.items() if k.startswith("X-") or k == "References"],
+        "Values": [str(v) for k, v in msg.items() if k.startswith("X-") or k in ("References", "Feedback-ID")],
         "Leaves": leaves(msg, []),
         "Defects": defects(msg),
     }))
