@@ -21,10 +21,12 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -37,6 +39,8 @@ type options struct {
 	rounds int
 	size   int
 	only   string
+	alone  string
+	cpu    string
 	sink   bool
 }
 
@@ -46,6 +50,8 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "runs of each subject in each setting, in turn")
 	flag.IntVar(&o.size, "size", 10<<10, "octets of text per mail")
 	flag.StringVar(&o.only, "only", "", "settings whose name begins so, such as tls/fresh")
+	flag.StringVar(&o.alone, "alone", "", "run one subject only, to profile it: client or raw")
+	flag.StringVar(&o.cpu, "cpuprofile", "", "a file for the CPU profile of this process")
 	flag.BoolVar(&o.sink, "sink", false, "be the sink (the command starts itself so)")
 	flag.Parse()
 	do := run
@@ -90,10 +96,21 @@ func run(o *options) error {
 		return err
 	}
 	defer stop()
+	if o.cpu != "" {
+		f, err := os.Create(o.cpu)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return fmt.Errorf("profile: %w", err)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	fmt.Printf("%s, %d processors for this process, Go %s; mails of %d octets, %d rounds of %v\n\n",
 		time.Now().UTC().Format("2006-01-02 15:04 MST"), runtime.GOMAXPROCS(0), runtime.Version(), o.size, o.rounds, o.span)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "setting\tclient/s\traw/s\tof raw\t(rounds)\tallocations\tof raw writer\tKB allocated\t")
+	fmt.Fprintln(w, "setting\tclient/s\traw/s\tof raw\t(rounds)\tCPU\tof raw writer\tallocations\tof raw writer\tKB allocated\t")
 	mails := load.New(o.size)
 	for _, s := range settings() {
 		if !strings.HasPrefix(s.String(), o.only) {
@@ -118,17 +135,24 @@ func settings() []setting {
 }
 
 // figures are what one run came to, per mail but for the rate.
-type figures struct{ rate, allocations, octets float64 }
+type figures struct{ rate, cpu, allocations, octets float64 }
 
 func compare(w *tabwriter.Writer, o *options, s setting, addr string, mails *load.Mails) error {
 	var client, raw []figures
 	var ratios []float64
+	first, second := newClient, newRaw
+	switch o.alone {
+	case "client":
+		second = newClient
+	case "raw":
+		first = newRaw
+	}
 	for range o.rounds {
-		c, err := measure(o, s, newClient, addr, mails)
+		c, err := measure(o, s, first, addr, mails)
 		if err != nil {
 			return err
 		}
-		r, err := measure(o, s, newRaw, addr, mails)
+		r, err := measure(o, s, second, addr, mails)
 		if err != nil {
 			return fmt.Errorf("raw writer: %w", err)
 		}
@@ -137,8 +161,9 @@ func compare(w *tabwriter.Writer, o *options, s setting, addr string, mails *loa
 	}
 	rate := func(f figures) float64 { return f.rate }
 	allocations := func(f figures) float64 { return f.allocations }
-	fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.0f %%\t(%.0f-%.0f)\t%.0f\t%.0f\t%.1f\t\n", s, median(client, rate), median(raw, rate),
-		middle(ratios), slices.Min(ratios), slices.Max(ratios), median(client, allocations), median(raw, allocations),
+	cpu := func(f figures) float64 { return f.cpu }
+	fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.0f %%\t(%.0f-%.0f)\t%.1f µs\t%.1f µs\t%.0f\t%.0f\t%.1f\t\n", s, median(client, rate), median(raw, rate),
+		middle(ratios), slices.Min(ratios), slices.Max(ratios), median(client, cpu), median(raw, cpu), median(client, allocations), median(raw, allocations),
 		median(client, func(f figures) float64 { return f.octets / 1024 }))
 	return nil
 }
@@ -168,7 +193,7 @@ func measure(o *options, s setting, subject subject, addr string, mails *load.Ma
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	began := time.Now()
+	began, busy := time.Now(), cpuTime()
 	for _, one := range senders {
 		group.Go(func() {
 			for ctx.Err() == nil {
@@ -181,7 +206,7 @@ func measure(o *options, s setting, subject subject, addr string, mails *load.Ma
 		})
 	}
 	group.Wait()
-	took := time.Since(began)
+	took, busy := time.Since(began), cpuTime()-busy
 	runtime.ReadMemStats(&after)
 	select {
 	case err := <-failed:
@@ -190,8 +215,15 @@ func measure(o *options, s setting, subject subject, addr string, mails *load.Ma
 	}
 	n := float64(max(sent.Load(), 1))
 	return figures{
-		rate: n / took.Seconds(), allocations: float64(after.Mallocs-before.Mallocs) / n, octets: float64(after.TotalAlloc-before.TotalAlloc) / n,
+		rate: n / took.Seconds(), cpu: float64(busy.Microseconds()) / n, allocations: float64(after.Mallocs-before.Mallocs) / n, octets: float64(after.TotalAlloc-before.TotalAlloc) / n,
 	}, nil
+}
+
+// cpuTime is what this process has spent, in user and kernel mode; the sink is another.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func median(list []figures, of func(figures) float64) float64 {
