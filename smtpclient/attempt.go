@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"syscall"
 	"time"
 )
@@ -13,13 +12,16 @@ import (
 // attempt is one Send on its way.
 type attempt struct {
 	t    *Transport
-	plan *Plan
+	plan Plan
 	mail *Mail
 	res  *Result
-	log  *transcript
+	log  transcript
+
+	session session
 
 	from    mailbox
 	boxes   []mailbox // of Mail.To
+	to      []int     // of the transaction that runs, indexes into Mail.To
 	content content
 	size    int64
 	batch   int      // recipients of a transaction at most
@@ -28,18 +30,28 @@ type attempt struct {
 	dialled     int // addresses
 	greeted     int // of those, that greeted with 2xx
 	greetedAddr netip.AddrPort
+
+	// room for one recipient
+	oneOf struct {
+		boxes [1]mailbox
+		to    [1]int
+	}
 }
 
-func newAttempt(t *Transport, p *Plan, m *Mail) *attempt {
+func newAttempt(t *Transport, p Plan, m *Mail) *attempt {
 	now := t.o.Now
-	return &attempt{
+	a := &attempt{
 		t: t, plan: p, mail: m,
-		log:   &transcript{now: now},
+		log:   newTranscript(now),
 		size:  wireSize(m.Data),
-		boxes: make([]mailbox, len(m.To)),
 		batch: t.o.MaxRecipients,
 		res:   &Result{Recipients: make([]RecipientResult, len(m.To)), StartedAt: now()},
 	}
+	a.to = a.oneOf.to[:0]
+	if a.boxes = a.oneOf.boxes[:]; len(m.To) != 1 {
+		a.boxes = make([]mailbox, len(m.To))
+	}
+	return a
 }
 
 // admit refuses what no server should ever see. False if nobody is left to send to.
@@ -64,7 +76,7 @@ func (a *attempt) admit() bool {
 			a.set(i, localError("5.1.3", err))
 		}
 	}
-	return len(a.unsettled()) > 0
+	return a.unsettled() > 0
 }
 
 // localError is a permanent Error of our own making.
@@ -112,16 +124,19 @@ func (a *attempt) try(ctx context.Context, h *Host, addr netip.AddrPort) *Error 
 		}
 	}
 	if c := a.t.pool.get(keyOf(h, addr), a.fitted); c != nil {
-		c.attach(ctx, a)
+		c.attach(a)
 		c.trace.reused(c)
-		a.log.note("kept connection to %s (%s)", h.Name, addr)
+		if c.again == "" {
+			c.again = "kept connection to " + c.where
+		}
+		a.log.add("*", c.again)
 		a.describe(c)
 		a.res.Reused = true
-		before := len(a.unsettled())
-		if err := a.serve(c); err != nil || len(a.unsettled()) == 0 {
+		before := a.unsettled()
+		if err := a.serve(c); err != nil || a.unsettled() == 0 {
 			return err
 		}
-		if len(a.unsettled()) == before {
+		if a.unsettled() == before {
 			a.log.note("the kept connection was stale")
 			a.res.Reused = false
 		}
@@ -137,7 +152,7 @@ func (a *attempt) try(ctx context.Context, h *Host, addr netip.AddrPort) *Error 
 		if err != nil {
 			return err
 		}
-		if err := a.serve(c); err != nil || len(a.unsettled()) == 0 {
+		if err := a.serve(c); err != nil || a.unsettled() == 0 {
 			return err
 		}
 	}
@@ -153,8 +168,7 @@ func (a *attempt) serve(c *conn) *Error {
 		if err != nil || len(to) == 0 {
 			return err
 		}
-		tx := &transaction{attempt: a, c: c, to: to}
-		if err := tx.run(); err != nil {
+		if err := newTransaction(a, c, to).run(); err != nil {
 			return err
 		}
 		if c.broken || a.worn(c) {
@@ -169,13 +183,24 @@ func (a *attempt) next(c *conn) ([]int, *Error) {
 	if err := a.unfit(c); err != nil {
 		return nil, err
 	}
-	left := a.unsettled()
-	some := len(left) > 0
-	to := slices.DeleteFunc(left, func(i int) bool { return a.boxes[i].utf8 && !c.ext.international() })
+	to, some := a.to[:0], false
+	for i, box := range a.boxes {
+		if a.settled(i) {
+			continue
+		}
+		some = true
+		if box.utf8 && !c.ext.international() {
+			continue
+		}
+		if to = append(to, i); len(to) == a.batch {
+			break
+		}
+	}
+	a.to = to
 	if len(to) == 0 && some {
 		return nil, c.unable("5.6.7", ErrInternational)
 	}
-	return to[:min(len(to), a.batch)], nil
+	return to, nil
 }
 
 // unfit tells what this server cannot take, before anything is sent: nobody's outcome
@@ -196,8 +221,8 @@ func (a *attempt) unfit(c *conn) *Error {
 // fitted reports whether a kept connection is one for this mail. Another to the same
 // address may offer more: there can be many servers behind one.
 func (a *attempt) fitted(c *conn) bool {
-	for _, i := range a.unsettled() {
-		if a.boxes[i].utf8 && !c.ext.international() {
+	for i, box := range a.boxes {
+		if box.utf8 && !c.ext.international() && !a.settled(i) {
 			return false
 		}
 	}
@@ -290,15 +315,21 @@ func unreachable(e *Error) bool {
 	return false
 }
 
-// unsettled lists the recipients without an outcome.
-func (a *attempt) unsettled() []int {
-	var list []int
+// settled reports whether a recipient has an outcome.
+func (a *attempt) settled(i int) bool {
+	r := &a.res.Recipients[i]
+	return r.Err != nil || r.Reply != nil
+}
+
+// unsettled is the number of recipients without an outcome.
+func (a *attempt) unsettled() int {
+	n := 0
 	for i := range a.res.Recipients {
-		if r := &a.res.Recipients[i]; r.Err == nil && r.Reply == nil {
-			list = append(list, i)
+		if !a.settled(i) {
+			n++
 		}
 	}
-	return list
+	return n
 }
 
 // set gives one recipient its outcome.
@@ -308,8 +339,10 @@ func (a *attempt) set(i int, e *Error) {
 
 // settle gives all recipients that have none yet the same outcome.
 func (a *attempt) settle(e *Error) {
-	for _, i := range a.unsettled() {
-		a.set(i, e)
+	for i := range a.res.Recipients {
+		if !a.settled(i) {
+			a.set(i, e)
+		}
 	}
 }
 

@@ -34,6 +34,7 @@ func TestAuth(t *testing.T) {
 		{"plain, too long for one line", smtptest.Options{Users: map[string]string{"rider": long}}, long, "250"},
 		{"wrong", smtptest.Options{Users: users}, "s3cret PASS", "temporary auth 535"},
 		{"echoed", smtptest.Options{Users: users, Script: smtptest.Script{"AUTH": {echo}}}, "s3cret pass", "temporary auth 535"},
+		{"answered by bare codes", smtptest.Options{Users: users, Script: smtptest.Script{"MAIL": {smtptest.Reply("250")}, "DOT": {smtptest.Reply("250-\r\n250")}}}, "s3cret pass", "250"},
 		{"challenge without end", smtptest.Options{Users: users, Script: smtptest.Script{"AUTH": {smtptest.Reply("334 eA==")}}}, "s3cret pass", "temporary auth -"},
 		{"not offered", smtptest.Options{}, "s3cret pass", "temporary auth -"},
 		{"NUL", smtptest.Options{Users: users}, "a\x00b", "temporary auth -"},

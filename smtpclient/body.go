@@ -1,6 +1,10 @@
 package smtpclient
 
-import "time"
+import (
+	"slices"
+	"strconv"
+	"time"
+)
 
 const (
 	blockSize   = 32 << 10 // octets of data per write
@@ -10,19 +14,7 @@ const (
 // sendData writes the content, lets Mark pass, writes the final dot, and gives its
 // reply to every accepted recipient.
 func (tx *transaction) sendData() {
-	mark := tx.startMark()
-	w := newBodyWriter(tx.c)
-	bodyErr := w.write(tx.mail.Data)
-	var markErr error
-	select {
-	case markErr = <-mark: // the last block and the dot can go in one write
-	default:
-		if bodyErr == nil {
-			bodyErr = w.flush()
-		}
-		// Even if the body failed, Mark must not run on behind the caller's back.
-		markErr = w.pause(mark)
-	}
+	w, bodyErr, markErr := tx.sendBody()
 	switch {
 	case bodyErr != nil:
 		tx.conclude(tx.c.cutShort(bodyErr))
@@ -42,20 +34,23 @@ func (tx *transaction) sendData() {
 		tx.conclude(err)
 		return
 	}
-	tx.c.log.note("%d octets of data", tx.size)
+	var room [40]byte
+	tx.c.log.add("*", string(append(strconv.AppendInt(room[:0], tx.size, 10), " octets of data"...)))
 	tx.c.trace.body(tx.c, tx.size, w.start)
-	tx.c.log.add("C", ".")
+	tx.c.log.also("C", ".")
 	tx.c.trace.command(tx.c, StageDot, ".")
-	tx.c.spoke = time.Now()
 	// From the first octet of this write on, the server may have the whole mail.
 	if err := w.writeDot(); err != nil {
 		tx.conclude(unknown(tx.c.lost(StageDot, err)))
 		return
 	}
-	r, err := tx.c.reply(StageDot)
-	switch {
-	case err != nil:
+	raw, err := tx.c.answer(StageDot)
+	if err != nil {
 		tx.conclude(unknown(err))
+		return
+	}
+	r := raw.reply()
+	switch {
 	case r.class() == 3:
 		tx.conclude(unknown(tx.c.botched(StageDot, r)))
 	case r.class() != 2:
@@ -94,16 +89,45 @@ func unknown(e *Error) *Error {
 	return e
 }
 
-// startMark runs Mark beside the body.
-func (tx *transaction) startMark() <-chan error {
-	done := make(chan error, 1)
-	if tx.mail.Mark == nil {
-		done <- nil
-		return done
+// sendBody lets Mark pass and writes the data but for its last block, which waits for
+// the dot. What is no more than that waits for Mark too: all of it leaves in one write,
+// and nothing if Mark fails. Of more, the most is on its way while Mark runs.
+func (tx *transaction) sendBody() (w bodyWriter, bodyErr, markErr error) {
+	if tx.mail.Mark == nil || len(tx.mail.Data) <= blockSize {
+		markErr = tx.markFirst()
+		w = newBodyWriter(tx.c, tx.content.dotted)
+		return w, w.write(tx.mail.Data), markErr
 	}
-	ctx, accepted := tx.c.ctx, append([]int(nil), tx.accepted...)
-	go func() { done <- tx.mail.Mark(ctx, accepted) }()
-	return done
+	w = newBodyWriter(tx.c, tx.content.dotted)
+	mark := make(chan error, 1)
+	go func() { mark <- tx.mark() }()
+	bodyErr = w.write(tx.mail.Data)
+	select {
+	case markErr = <-mark: // the last block and the dot can go in one write
+		return w, bodyErr, markErr
+	default:
+	}
+	if bodyErr == nil {
+		bodyErr = w.flush()
+	}
+	// Even if the body failed, Mark must not run on behind the caller's back.
+	return w, bodyErr, w.pause(mark)
+}
+
+func (tx *transaction) mark() error {
+	if tx.mail.Mark == nil {
+		return nil
+	}
+	return tx.mail.Mark(tx.c.ctx, slices.Clone(tx.accepted))
+}
+
+// markFirst is mark before any of the data. A Mark that panics leaves a connection on
+// which the server waits for data: nothing else may be said on it.
+func (tx *transaction) markFirst() error {
+	tx.c.broken = true
+	err := tx.mark()
+	tx.c.broken = false
+	return err
 }
 
 // bodyWriter writes stuffed data in blocks. The last block stays in the buffer until
@@ -116,7 +140,9 @@ type bodyWriter struct {
 	start   time.Time
 }
 
-func newBodyWriter(c *conn) *bodyWriter { return &bodyWriter{c: c, buf: c.out[:0], start: time.Now()} }
+func newBodyWriter(c *conn, dotted bool) bodyWriter {
+	return bodyWriter{c: c, stuffer: dotStuffer{idle: !dotted}, buf: c.out[:0], start: time.Now()}
+}
 
 // write takes the data and writes all blocks but the last.
 func (w *bodyWriter) write(data []byte) error {
@@ -158,13 +184,14 @@ func (w *bodyWriter) flush() error {
 		return nil
 	}
 	block := w.c.timeouts.Block
-	deadline := time.Now().Add(block)
+	w.c.spoke = time.Now()
+	deadline := w.c.spoke.Add(block)
 	w.sent += int64(len(w.buf))
 	slowest := w.start.Add(block + time.Duration(w.sent/minDataRate)*time.Second)
 	if slowest.Before(deadline) {
 		deadline = slowest
 	}
-	_ = w.c.nc.SetDeadline(deadline)
+	_ = w.c.nc.SetWriteDeadline(w.c.ctx.sooner(deadline))
 	_, err := w.c.nc.Write(w.buf)
 	w.buf = w.buf[:0]
 	w.c.out = w.buf // keep the buffer with the connection

@@ -2,7 +2,9 @@ package smtpclient
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -44,6 +46,7 @@ func checkCommand(stage Stage, line string, international bool) error {
 type content struct {
 	eightBit      bool // octets above 127
 	international bool // such octets in the header: RFC 6532 3, for servers that offer SMTPUTF8
+	dotted        bool // lines that begin with a dot
 }
 
 // maxTextLine is the octets of a line of the data without its CRLF and without a
@@ -53,42 +56,47 @@ const maxTextLine = 998
 // checkData looks at what the data demands, and refuses what is not fit for SMTP: above
 // all what could end the mail early at a server that reads line ends loosely (SMTP smuggling).
 func checkData(data []byte) (content, error) {
-	var c content
+	c := content{eightBit: hasEightBit(data)}
 	if i := bytes.IndexByte(data, 0); i >= 0 {
 		return c, fmt.Errorf("%w: NUL at octet %d", ErrData, i)
 	}
-	header := true
+	header, ends := len(data), 0
 	for start := 0; start < len(data); {
 		line, end := data[start:], len(data)
+		c.dotted = c.dotted || line[0] == '.'
 		if i := bytes.IndexByte(line, '\n'); i >= 0 {
-			end = start + i + 1
 			// RFC 5321 2.3.8: CR and LF only occur together, as CRLF.
 			if i == 0 || line[i-1] != '\r' {
 				return c, fmt.Errorf("%w: bare LF at octet %d", ErrData, start+i)
 			}
-			line = line[:i-1]
-		}
-		if i := bytes.IndexByte(line, '\r'); i >= 0 {
-			return c, fmt.Errorf("%w: bare CR at octet %d", ErrData, start+i)
+			line, end = line[:i-1], start+i+1
+			ends++
 		}
 		if len(line) > maxTextLine {
 			return c, fmt.Errorf("%w: a line of %d octets at octet %d", ErrData, len(line), start)
 		}
-		header = header && len(line) > 0
-		if !c.eightBit && hasEightBit(line) {
-			c.eightBit, c.international = true, header
+		if len(line) == 0 {
+			header = min(header, start)
 		}
 		start = end
 	}
+	// Every LF has a CR of its own: more CRs than that are bare.
+	if crs := bytes.Count(data, []byte{'\r'}); crs != ends {
+		return c, fmt.Errorf("%w: bare CR (%d CR, %d CRLF)", ErrData, crs, ends)
+	}
+	c.international = c.eightBit && hasEightBit(data[:header])
 	return c, nil
 }
 
-func hasEightBit(line []byte) bool {
-	var all byte
-	for _, b := range line {
-		all |= b
+func hasEightBit(b []byte) bool {
+	const each = utf8.RuneSelf * 0x0101010101010101 // the high bits of eight octets
+	word := func(p []byte) uint64 { return binary.NativeEndian.Uint64(p) }
+	for ; len(b) >= 32; b = b[32:] {
+		if (word(b)|word(b[8:])|word(b[16:])|word(b[24:]))&each != 0 {
+			return true
+		}
 	}
-	return all >= utf8.RuneSelf
+	return slices.ContainsFunc(b, func(c byte) bool { return c >= utf8.RuneSelf })
 }
 
 // wireSize is the octets of data as SIZE counts them (RFC 1870 5): with the final
@@ -102,12 +110,19 @@ func wireSize(data []byte) int64 {
 
 // dotStuffer makes data transparent (RFC 5321 4.5.2), piece by piece: the state
 // carries over, so that it does not matter where the pieces are cut.
-type dotStuffer struct{ midLine bool }
+type dotStuffer struct {
+	midLine bool
+	idle    bool // no line begins with a dot
+}
 
 // stuff appends p to dst with a dot put before every line that begins with one.
 func (s *dotStuffer) stuff(dst, p []byte) []byte {
 	if len(p) == 0 {
 		return dst
+	}
+	if s.idle {
+		s.midLine = p[len(p)-1] != '\n'
+		return append(dst, p...)
 	}
 	if !s.midLine && p[0] == '.' {
 		dst = append(dst, '.')

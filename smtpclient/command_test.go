@@ -92,7 +92,9 @@ func TestCheckData(t *testing.T) {
 		"\r\n\xff":                 {eightBit: true},
 		"a: \u00e9\r\n\r\nc":       {eightBit: true, international: true},
 		"a: b\r\n \u00e9":          {eightBit: true, international: true},
-		long + "\r\n." + long[1:]:  {},
+		long + "\r\n." + long[1:]:  {dotted: true},
+		".":                        {dotted: true},
+		"a: b\r\n\r\na.\r\n b.c":   {},
 		"\r\n" + long + "\r\n\xff": {eightBit: true},
 	} {
 		if got, err := checkData([]byte(data)); err != nil || got != want {
@@ -142,7 +144,8 @@ func TestDotStuffing(t *testing.T) {
 
 // stuffed runs data through a dotStuffer in pieces of one size.
 func stuffed(data []byte, size int) []byte {
-	var s dotStuffer
+	content, _ := checkData(data)
+	s := dotStuffer{idle: !content.dotted}
 	var out []byte
 	for len(data) > 0 {
 		n := min(size, len(data))

@@ -16,10 +16,13 @@ import (
 type conn struct {
 	key      connKey
 	timeouts *Timeouts
+	where    string   // key's host and address, for notes
+	again    string   // the note that it is used again
 	raw      *socket  // TCP: closed to end everything at once
 	nc       net.Conn // raw, or TLS on it
 	replies  *replyReader
 	out      []byte // commands not yet written
+	asked    Stage  // of the first command in the latest write, until its reply is read
 	born     time.Time
 	spoke    time.Time // when we wrote last, or the connection was made
 
@@ -33,24 +36,29 @@ type conn struct {
 
 	kept         bool // it has been in the pool
 	transactions int
-	broken       bool // not in step with the server, or closed: nothing more may be said
+	idle         *time.Timer // ends its stay in the pool
+	broken       bool        // not in step with the server, or closed: nothing more may be said
 
 	// of the attempt it is attached to
-	ctx   context.Context
+	ctx   *session
 	log   *transcript
 	trace *Trace
 	stop  func() bool
+	abort func() // closes raw
 }
 
-// attach lends c to an attempt: c is closed when ctx ends.
-func (c *conn) attach(ctx context.Context, a *attempt) {
-	c.ctx, c.log, c.trace = ctx, a.log, a.t.o.Trace
-	c.stop = context.AfterFunc(ctx, func() { _ = c.raw.Close() })
+// attach lends c to an attempt: c is closed when the caller's context ends.
+func (c *conn) attach(a *attempt) {
+	c.ctx, c.log, c.trace = &a.session, &a.log, a.t.o.Trace
+	c.raw.until = c.ctx.until
+	if c.ctx.caller.Done() != nil {
+		c.stop = context.AfterFunc(c.ctx.caller, c.abort)
+	}
 }
 
 // detach takes c back. False means that it was closed meanwhile.
 func (c *conn) detach() bool {
-	alive := c.stop()
+	alive := c.stop == nil || c.stop()
 	c.ctx, c.log, c.trace, c.stop = nil, nil, nil, nil
 	return alive && !c.broken
 }
@@ -66,7 +74,11 @@ func (c *conn) queue(stage Stage, line, shown string) *Error {
 	if shown == "" {
 		shown = line
 	}
-	c.log.add("C", shown)
+	if len(c.out) == 0 {
+		c.log.add("C", shown)
+	} else { // it leaves in the same write
+		c.log.also("C", shown)
+	}
 	c.trace.command(c, stage, shown)
 	c.out = append(append(c.out, line...), "\r\n"...)
 	return nil
@@ -78,7 +90,8 @@ func (c *conn) flush(stage Stage) *Error {
 		return err
 	}
 	c.spoke = time.Now()
-	_ = c.nc.SetDeadline(c.spoke.Add(c.timeouts.of(stage)))
+	_ = c.nc.SetDeadline(c.ctx.sooner(c.spoke.Add(c.timeouts.of(stage))))
+	c.asked = stage
 	_, err := c.nc.Write(c.out)
 	c.out = c.out[:0]
 	if err != nil {
@@ -87,18 +100,22 @@ func (c *conn) flush(stage Stage) *Error {
 	return nil
 }
 
-// reply reads one reply. The deadline is for all of it: octets that trickle in do
-// not move it. A 421 is returned like any other, but c is not used again.
+// reply is answer in the form that callers of the package know.
 func (c *conn) reply(stage Stage) (Reply, *Error) {
-	_ = c.nc.SetDeadline(time.Now().Add(c.timeouts.of(stage)))
-	raw, err := c.rawReply(stage)
+	raw, err := c.answer(stage)
 	if err != nil {
 		return Reply{}, err
 	}
 	return raw.reply(), nil
 }
 
-func (c *conn) rawReply(stage Stage) (rawReply, *Error) {
+// answer reads one reply. The deadline is for all of it: octets that trickle in do not
+// move it. A 421 is returned like any other, but c is not used again.
+func (c *conn) answer(stage Stage) (rawReply, *Error) {
+	if c.raw.patience = c.timeouts.of(stage); c.asked == stage {
+		c.raw.patience = 0 // the deadline was set as the command left
+	}
+	c.asked = ""
 	raw, err := c.receive(stage)
 	if err != nil {
 		return raw, c.lost(stage, err)
@@ -109,16 +126,18 @@ func (c *conn) rawReply(stage Stage) (rawReply, *Error) {
 // receive reads one reply and records it.
 func (c *conn) receive(stage Stage) (rawReply, error) {
 	raw, err := c.replies.read()
-	for i := range raw.lines {
-		raw.lines[i] = c.redact(raw.lines[i])
-		sep := "-"
-		if i == len(raw.lines)-1 && err == nil {
-			sep = " "
+	if c.raw.patience == 0 || c.raw.atOnce {
+		c.log.stamp() // it did not come with the reply before
+	}
+	for i, line := range raw.lines {
+		if len(c.secrets) > 0 {
+			line = line[:len(line)-len(raw.text(i))] + c.redact(raw.text(i))
+			raw.lines[i] = line
 		}
-		c.log.add("S", fmt.Sprintf("%d%s%s", raw.code, sep, raw.lines[i]))
+		c.log.also("S", line)
 	}
 	if raw.bad != "" {
-		c.log.add("S", c.redact(strings.TrimRight(raw.bad, "\r\n")))
+		c.log.also("S", c.redact(strings.TrimRight(raw.bad, "\r\n")))
 	}
 	if err != nil {
 		return raw, err
@@ -229,7 +248,8 @@ func (c *conn) unable(enhanced string, err error) *Error {
 
 // quit ends the connection in good order. Whatever comes of it changes nothing.
 func (c *conn) quit() {
-	_ = c.nc.SetDeadline(time.Now().Add(c.timeouts.QUIT))
+	c.raw.patience, c.raw.until = c.timeouts.QUIT, time.Time{}
+	_ = c.nc.SetWriteDeadline(time.Now().Add(c.timeouts.QUIT))
 	if _, err := c.nc.Write([]byte("QUIT\r\n")); err == nil {
 		_, _ = c.replies.read()
 	}

@@ -23,7 +23,8 @@ func FuzzExtensions(f *testing.F) {
 		if err != nil || raw.code/100 != 2 {
 			return
 		}
-		e := parseExtensions(raw.lines[1:])
+		lines := raw.texts()[1:]
+		e := parseExtensions(lines)
 		if e.size < 0 || e.size > 0 && !e.sizeParam {
 			t.Fatalf("size %d, announced %v", e.size, e.sizeParam)
 		}
@@ -32,20 +33,20 @@ func FuzzExtensions(f *testing.F) {
 				t.Fatalf("mechanism %q", mechanism)
 			}
 		}
-		said := upper(strings.Join(raw.lines[1:], "\n"))
+		said := upper(strings.Join(lines, "\n"))
 		for keyword, announced := range map[string]bool{
 			"PIPELINING": e.pipelining, "8BITMIME": e.eightBit, "STARTTLS": e.startTLS, "SIZE": e.sizeParam, "AUTH": len(e.auth) > 0,
 		} {
 			if announced && !strings.Contains(said, keyword) {
-				t.Fatalf("%s was not announced in %q", keyword, raw.lines[1:])
+				t.Fatalf("%s was not announced in %q", keyword, lines)
 			}
 		}
 		more := []string{"X-UNKNOWN PIPELINING STARTTLS SIZE 1", ""}
-		for _, line := range raw.lines[1:] {
+		for _, line := range lines {
 			more = append(more, upper(line), "XSIZE 1")
 		}
 		if other := parseExtensions(more); !reflect.DeepEqual(e, other) {
-			t.Fatalf("%+v from %q, %+v in upper case among unknown ones", e, raw.lines[1:], other)
+			t.Fatalf("%+v from %q, %+v in upper case among unknown ones", e, lines, other)
 		}
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // extensions are what the latest EHLO reply announced.
@@ -124,14 +123,13 @@ func (a *attempt) hello(c *conn, h *Host) *Error {
 	if err := c.flush(StageEHLO); err != nil {
 		return err
 	}
-	_ = c.nc.SetDeadline(time.Now().Add(c.timeouts.EHLO))
-	raw, err := c.rawReply(StageEHLO)
+	raw, err := c.answer(StageEHLO)
 	if err != nil {
 		return err
 	}
 	r := raw.reply()
 	if r.class() == 2 {
-		c.ext = parseExtensions(raw.lines[1:])
+		c.ext = parseExtensions(raw.texts()[1:])
 		return a.checkLoop(c, h, r.Text, StageEHLO)
 	}
 	// RFC 5321 3.2: fall back to HELO if EHLO is not known.

@@ -44,8 +44,11 @@ func parseMailbox(s string) (mailbox, error) {
 	if len(local) > maxLocalPart || len(domain) > maxDomain || len(local)+1+len(domain) > maxPath {
 		return mailbox{}, fmt.Errorf("%w: too long", ErrPath)
 	}
-	// RFC 6531 3.2: the local part is never rewritten, so that it alone needs SMTPUTF8.
-	return mailbox{path: local + "@" + domain, utf8: !ascii(local)}, nil
+	box := mailbox{path: s, utf8: !ascii(local)} // RFC 6531 3.2: the local part is never rewritten, so that it alone needs SMTPUTF8
+	if s[0] == '"' || domain != rest {
+		box.path = local + "@" + domain
+	}
+	return box, nil
 }
 
 // checkCharacters refuses what no address may hold, whatever it means elsewhere in it.
@@ -91,7 +94,7 @@ func cutLocalPart(s string) (local, domain string, ok bool) {
 
 // dotString reports atoms with single dots between them.
 func dotString(s string) bool {
-	for _, atom := range strings.Split(s, ".") {
+	for atom := range strings.SplitSeq(s, ".") {
 		if atom == "" || strings.ContainsAny(atom, " \"(),:;<>@[\\]") {
 			return false
 		}
@@ -113,7 +116,7 @@ func validDomain(s string) bool {
 	if strings.HasPrefix(s, "[") {
 		return validLiteral(s)
 	}
-	for _, label := range strings.Split(s, ".") {
+	for label := range strings.SplitSeq(s, ".") {
 		if label == "" || len(label) > 63 {
 			return false
 		}

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"postrider/smtpclient"
 	"postrider/smtpclient/smtptest"
 )
 
@@ -49,6 +51,83 @@ func TestMarkThatFails(t *testing.T) {
 	if mails := srv.Mails(); len(mails) != 1 || mails[0].To[0] != "c@b.test" {
 		t.Errorf("server took %+v", mails)
 	}
+}
+
+// A panic of Mark is the caller's to survive. The connection, on which the server waits
+// for data, serves nobody any more.
+func TestMarkThatPanics(t *testing.T) {
+	t.Parallel()
+	srv := smtptest.New(t, smtptest.Options{})
+	tr := newTransport(t, nil)
+	wantFates(t, send(tr, planFor(srv), mailTo("a@b.test")), "250")
+	m := mailTo("a@b.test")
+	m.Mark = func(context.Context, []int) error { panic("mark") }
+	func() {
+		defer func() {
+			if r := recover(); r != "mark" {
+				t.Errorf("recovered %v", r)
+			}
+		}()
+		send(tr, planFor(srv), m)
+	}()
+	next := send(tr, planFor(srv), mailTo("c@b.test"))
+	wantFates(t, next, "250")
+	if next.Reused || len(srv.Mails()) != 2 {
+		t.Errorf("reused %v, %d mails", next.Reused, len(srv.Mails()))
+	}
+}
+
+// What fits into one block waits for Mark and leaves with its dot in one write; more is
+// on its way while Mark runs.
+func TestMarkAndTheBody(t *testing.T) {
+	t.Parallel()
+	lines := strings.Repeat(strings.Repeat("x", 62)+"\r\n", 513)
+	for _, c := range []struct {
+		octets, before, after int // writes of the body while Mark runs, and behind it
+	}{
+		{64, 0, 1},
+		{32 << 10, 0, 1},
+		{32<<10 + 64, 1, 1},
+	} {
+		srv := smtptest.New(t, smtptest.Options{})
+		var wire *counted
+		tr := newTransport(t, func(o *smtpclient.Options) {
+			o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+				wire = &counted{Conn: nc}
+				return wire, err
+			}
+		})
+		m := mailTo("a@b.test")
+		m.Data = []byte(lines[:c.octets])
+		const commands = 2 // EHLO; MAIL with what follows it
+		m.Mark = func(context.Context, []int) error {
+			for end := time.Now().Add(10 * time.Second); wire.writes.Load() < int64(commands+c.before) && time.Now().Before(end); {
+				time.Sleep(time.Millisecond)
+			}
+			if got := int(wire.writes.Load()) - commands; got < c.before || c.before == 0 && got > 0 {
+				t.Errorf("%d octets: %d writes while Mark runs, want %d", c.octets, got, c.before)
+			}
+			time.Sleep(20 * time.Millisecond) // what can leave now has left
+			c.before = int(wire.writes.Load()) - commands
+			return nil
+		}
+		wantFates(t, send(tr, planFor(srv), m), "250")
+		if got := int(wire.writes.Load()) - commands - c.before; got != c.after {
+			t.Errorf("%d octets: %d writes behind Mark, want %d", c.octets, got, c.after)
+		}
+	}
+}
+
+// counted counts the writes of a connection.
+type counted struct {
+	net.Conn
+	writes atomic.Int64
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(p)
 }
 
 func TestMarkIsNotCalledWithout354(t *testing.T) {

@@ -36,19 +36,14 @@ type pool struct {
 	maxIdle time.Duration
 
 	mu     sync.Mutex
-	idle   map[connKey][]*idleConn
+	idle   map[connKey][]*conn
 	count  int
 	closed bool
 	leave  sync.WaitGroup // connections saying QUIT
 }
 
-type idleConn struct {
-	*conn
-	timer *time.Timer
-}
-
 func newPool(maxIdle time.Duration) *pool {
-	return &pool{maxIdle: maxIdle, idle: make(map[connKey][]*idleConn)}
+	return &pool{maxIdle: maxIdle, idle: make(map[connKey][]*conn)}
 }
 
 // get takes the connection that was put back last, of those that are usable, or nil.
@@ -56,10 +51,10 @@ func (p *pool) get(k connKey, usable func(*conn) bool) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, last := range slices.Backward(p.idle[k]) {
-		if usable(last.conn) {
+		if usable(last) {
 			p.remove(last)
-			last.timer.Stop()
-			return last.conn
+			last.idle.Stop()
+			return last
 		}
 	}
 	return nil
@@ -74,45 +69,45 @@ func (p *pool) put(c *conn) {
 		return
 	}
 	defer p.mu.Unlock()
-	_ = c.nc.SetDeadline(time.Time{})
 	c.kept = true
-	i := &idleConn{conn: c}
-	i.timer = time.AfterFunc(p.maxIdle, func() { p.expire(i) })
-	p.idle[c.key] = append(p.idle[c.key], i)
+	if c.idle == nil {
+		c.idle = time.AfterFunc(p.maxIdle, func() { p.expire(c) })
+	} else {
+		c.idle.Reset(p.maxIdle)
+	}
+	p.idle[c.key] = append(p.idle[c.key], c)
 	p.count++
 }
 
 // expire ends a connection that nobody wanted. Whoever removes it from the map owns it.
-func (p *pool) expire(i *idleConn) {
+// If it was taken and put back meanwhile, its next stay ends early.
+func (p *pool) expire(c *conn) {
 	p.mu.Lock()
-	owned := p.remove(i)
+	owned := p.remove(c)
 	if owned {
 		p.leave.Add(1)
 	}
 	p.mu.Unlock()
 	if owned {
 		defer p.leave.Done()
-		i.quit()
+		c.quit()
 	}
 }
 
-// remove takes i out of the map; false if it is not there. p.mu is held.
-func (p *pool) remove(i *idleConn) bool {
-	list := p.idle[i.key]
-	for n, other := range list {
-		if other != i {
-			continue
-		}
-		list = append(list[:n], list[n+1:]...)
-		if len(list) == 0 {
-			delete(p.idle, i.key)
-		} else {
-			p.idle[i.key] = list
-		}
-		p.count--
-		return true
+// remove takes c out of the map; false if it is not there. p.mu is held.
+func (p *pool) remove(c *conn) bool {
+	list := p.idle[c.key]
+	n := slices.Index(list, c)
+	if n < 0 {
+		return false
 	}
-	return false
+	if list = slices.Delete(list, n, n+1); len(list) == 0 {
+		delete(p.idle, c.key)
+	} else {
+		p.idle[c.key] = list
+	}
+	p.count--
+	return true
 }
 
 // quit says QUIT without making the caller wait, unless the pool is closed, when
@@ -139,12 +134,12 @@ func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
 	for _, list := range p.idle {
-		for _, i := range list {
-			i.timer.Stop()
+		for _, c := range list {
+			c.idle.Stop()
 			p.leave.Add(1)
 			go func() {
 				defer p.leave.Done()
-				i.quit()
+				c.quit()
 			}()
 		}
 	}

@@ -30,18 +30,43 @@ type Reply struct {
 // class is the first digit: RFC 5321 4.2.1 lets a client act on it alone.
 func (r *Reply) class() int { return r.Code / 100 }
 
-// rawReply is a reply as received: one code and the text of each line.
+// codeLen is the octets of a reply line before its text, if it has one: code and separator.
+const codeLen = len("250-")
+
+// rawReply is a reply as received, until the next is read.
 type rawReply struct {
 	code  int
-	lines []string
-	bad   string // the line that broke the protocol, if one did
+	lines []string // each with its code, without CRLF
+	bad   string   // the line that broke the protocol, if one did
+}
+
+// class is the first digit.
+func (raw *rawReply) class() int { return raw.code / 100 }
+
+// text is a line without its code.
+func (raw *rawReply) text(i int) string {
+	return raw.lines[i][min(codeLen, len(raw.lines[i])):]
+}
+
+// texts are the lines without their code.
+func (raw *rawReply) texts() []string {
+	list := make([]string, len(raw.lines))
+	for i := range list {
+		list[i] = raw.text(i)
+	}
+	return list
 }
 
 // replyReader reads replies from a server that may be hostile.
-type replyReader struct{ br *bufio.Reader }
+type replyReader struct {
+	br   *bufio.Reader
+	room [4]string // for the lines of most replies
+	said [4]string // the latest lines that differed: servers say the same for every mail
+	next int       // the oldest of them
+}
 
 func newReplyReader(r io.Reader) *replyReader {
-	return &replyReader{bufio.NewReaderSize(r, maxReplyLine)}
+	return &replyReader{br: bufio.NewReaderSize(r, maxReplyLine)}
 }
 
 // buffered is the number of octets received but not yet read as a reply.
@@ -56,7 +81,7 @@ func (r *replyReader) silent() bool {
 // read reads one reply with all its lines. An error that wraps ErrProtocol means
 // that the server did not speak SMTP; in any error the connection is unusable.
 func (r *replyReader) read() (rawReply, error) {
-	var raw rawReply
+	raw := rawReply{lines: r.room[:0]}
 	octets := 0
 	for len(raw.lines) < maxReplyLines {
 		line, err := r.br.ReadSlice('\n')
@@ -74,7 +99,7 @@ func (r *replyReader) read() (rawReply, error) {
 		if octets += len(line); octets > maxReplyOctets {
 			return raw, fmt.Errorf("%w: reply of more than %d octets", ErrProtocol, maxReplyOctets)
 		}
-		code, more, text, err := parseReplyLine(line)
+		code, more, body, err := parseReplyLine(line)
 		if err == nil && raw.code != 0 && code != raw.code {
 			// RFC 5321 4.2.1: every line of a reply has the same code.
 			err = fmt.Errorf("%w: lines of one reply have different codes", ErrProtocol)
@@ -84,7 +109,7 @@ func (r *replyReader) read() (rawReply, error) {
 			return raw, err
 		}
 		raw.code = code
-		raw.lines = append(raw.lines, string(text))
+		raw.lines = append(raw.lines, r.text(body))
 		if !more {
 			return raw, nil
 		}
@@ -92,8 +117,21 @@ func (r *replyReader) read() (rawReply, error) {
 	return raw, fmt.Errorf("%w: reply of more than %d lines", ErrProtocol, maxReplyLines)
 }
 
-// parseReplyLine takes one line with its CRLF apart.
-func parseReplyLine(line []byte) (code int, more bool, text []byte, err error) {
+// text is a line as a string, if possible one that is there already.
+func (r *replyReader) text(line []byte) string {
+	for i := range r.said {
+		if r.said[i] == string(line) {
+			return r.said[i]
+		}
+	}
+	s := string(line)
+	r.said[r.next] = s
+	r.next = (r.next + 1) % len(r.said)
+	return s
+}
+
+// parseReplyLine reads one line with its CRLF; body is the line without.
+func parseReplyLine(line []byte) (code int, more bool, body []byte, err error) {
 	body, ok := bytes.CutSuffix(line, []byte("\r\n"))
 	if !ok || bytes.IndexByte(body, '\r') >= 0 || bytes.IndexByte(body, 0) >= 0 {
 		return 0, false, nil, fmt.Errorf("%w: reply line with a bare CR, a bare LF or a NUL", ErrProtocol)
@@ -108,13 +146,11 @@ func parseReplyLine(line []byte) (code int, more bool, text []byte, err error) {
 	code = int(body[0]-'0')*100 + int(body[1]-'0')*10 + int(body[2]-'0')
 	// RFC 5321 4.2: a bare code, without even the space, must be understood.
 	if len(body) == 3 {
-		return code, false, nil, nil
+		return code, false, body, nil
 	}
 	switch body[3] {
-	case ' ':
-		return code, false, body[4:], nil
-	case '-':
-		return code, true, body[4:], nil
+	case ' ', '-':
+		return code, body[3] == '-', body, nil
 	}
 	return 0, false, nil, fmt.Errorf("%w: no space behind the reply code", ErrProtocol)
 }
@@ -124,22 +160,26 @@ func digit(c byte) bool { return c >= '0' && c <= '9' }
 // reply makes the bounded, printable form.
 func (raw *rawReply) reply() Reply {
 	r := Reply{Code: raw.code}
+	if len(raw.lines) == 0 {
+		return r
+	}
+	var first string
+	class := byte('0' + raw.class())
+	r.Enhanced, first = cutEnhanced(raw.text(0), class)
+	first = printable(first, maxReplyText)
+	if len(raw.lines) == 1 {
+		r.Text = first
+		return r
+	}
 	var b strings.Builder
-	for i, line := range raw.lines {
-		enhanced, rest := cutEnhanced(line, byte('0'+raw.code/100))
-		if i == 0 {
-			r.Enhanced = enhanced
-		}
-		if enhanced != "" && enhanced == r.Enhanced {
+	b.WriteString(first)
+	for i := 1; i < len(raw.lines) && b.Len() <= maxReplyText; i++ {
+		line := raw.text(i)
+		if enhanced, rest := cutEnhanced(line, class); enhanced != "" && enhanced == r.Enhanced {
 			line = rest
 		}
-		if i > 0 {
-			b.WriteByte('\n')
-		}
+		b.WriteByte('\n')
 		b.WriteString(printable(line, maxReplyText))
-		if b.Len() > maxReplyText {
-			break
-		}
 	}
 	r.Text = cutText(b.String(), maxReplyText)
 	return r
@@ -148,9 +188,12 @@ func (raw *rawReply) reply() Reply {
 // cutEnhanced takes an enhanced status code (RFC 2034 4, RFC 3463 2) off the start
 // of a reply line. It counts only if its class is the reply's own first digit.
 func cutEnhanced(line string, class byte) (enhanced, rest string) {
+	if len(line) < len("2.0.0") || line[0] != class || line[1] != '.' {
+		return "", line
+	}
 	code, rest, _ := strings.Cut(line, " ")
-	subject, detail, ok := strings.Cut(strings.TrimPrefix(code, string(class)+"."), ".")
-	if len(code) < 5 || code[0] != class || code[1] != '.' || !ok || !number(subject) || !number(detail) {
+	subject, detail, ok := strings.Cut(code[min(2, len(code)):], ".")
+	if !ok || !number(subject) || !number(detail) {
 		return "", line
 	}
 	return code, rest

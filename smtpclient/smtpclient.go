@@ -48,8 +48,9 @@
 // The moment that matters is the final dot. Before it, a lost connection means that
 // nothing was delivered. After it, or while it is being written, the server may have
 // taken the mail: that is [Error].Unknown, and whoever retries may duplicate.
-// [Mail].Mark lets the caller record that point of no return: it runs while the body
-// is going out, and the dot is not written before it has succeeded.
+// [Mail].Mark lets the caller record that point of no return: the dot is not written
+// before it has succeeded. It runs while the body is going out, unless that is short: then
+// body and dot leave together, in one write, once Mark has succeeded.
 //
 // # What went wrong
 //
@@ -169,8 +170,8 @@ type Mail struct {
 	// that offer SMTPUTF8. A final CRLF is added if missing.
 	Data []byte
 	DSN  *DSN // nil: nothing is said about delivery status notifications
-	// Mark, if set, is called once for each transaction, when the server has said 354, while the body
-	// goes out and before the final dot may leave; accepted are the indexes into To whose RCPT was
+	// Mark, if set, is called once for each transaction, when the server has said 354, beside or (up to
+	// 32 KiB of Data) before the body and before the final dot may leave; accepted are the indexes into To whose RCPT was
 	// accepted. There are several transactions only if To is more than one takes. An error stops the
 	// transaction: the connection is closed without the dot and every accepted recipient ends with
 	// StageMark and that error. Send never returns before Mark has.

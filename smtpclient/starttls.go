@@ -68,6 +68,7 @@ func (a *attempt) handshake(ctx context.Context, c *conn, h *Host, small bool) *
 	began := time.Now()
 	info := &TLSInfo{}
 	_ = c.raw.SetDeadline(time.Time{}) // ctx bounds the handshake
+	c.raw.patience = 0
 	tc := tls.Client(c.raw, a.tlsConfig(h, info, small))
 	err := tc.HandshakeContext(ctx)
 	cs := tc.ConnectionState()

@@ -22,7 +22,8 @@ type Trace struct {
 	// that it answers, which PIPELINING sends together. A stage can have several: EHLO
 	// before and after TLS, and HELO; the steps of AUTH.
 	Reply func(p Peer, s Stage, r Reply, took time.Duration)
-	// Body is called when the data has been written, but for the final dot.
+	// Body is called when the data has been written, but for what leaves with the final dot: all
+	// of it, if it is short.
 	Body func(p Peer, octets int64, took time.Duration)
 	// Done is called with what Send is about to return.
 	Done func(r *Result)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -28,6 +29,19 @@ type transaction struct {
 	crowded  []int  // refused for the number of recipients beside them
 	mailErr  *Error // MAIL was refused
 	goAhead  bool   // DATA was answered with 354
+
+	// room for one recipient
+	oneOf struct {
+		steps    [4]step
+		accepted [1]int
+	}
+}
+
+// newTransaction is one for recipients of an attempt.
+func newTransaction(a *attempt, c *conn, to []int) *transaction {
+	tx := &transaction{attempt: a, c: c, to: to}
+	tx.accepted = tx.oneOf.accepted[:0]
+	return tx
 }
 
 // run runs the transaction and settles its recipients. Those of others that are to
@@ -68,7 +82,7 @@ func (tx *transaction) run() *Error {
 // steps lists the commands up to DATA. On a reused connection RSET goes first: it
 // clears what was before and shows whether the server is still there.
 func (tx *transaction) steps(reused bool) []step {
-	steps := make([]step, 0, len(tx.to)+3)
+	steps := tx.oneOf.steps[:0]
 	if reused {
 		steps = append(steps, step{stage: StageRSET, line: "RSET"})
 	}
@@ -85,20 +99,21 @@ func (tx *transaction) steps(reused bool) []step {
 
 // mailFrom is the MAIL command, with what the server offered and this mail needs.
 func (tx *transaction) mailFrom() string {
-	line := "MAIL FROM:<" + tx.from.path + ">"
+	var room [128]byte
+	line := append(append(append(room[:0], "MAIL FROM:<"...), tx.from.path...), '>')
 	if tx.c.ext.sizeParam {
-		line += fmt.Sprintf(" SIZE=%d", tx.size)
+		line = strconv.AppendInt(append(line, " SIZE="...), tx.size, 10)
 	}
 	if tx.content.eightBit {
-		line += " BODY=8BITMIME"
+		line = append(line, " BODY=8BITMIME"...)
 	}
 	if tx.international() {
-		line += " SMTPUTF8"
+		line = append(line, " SMTPUTF8"...)
 	}
 	if tx.mail.DSN != nil && tx.c.ext.dsn {
-		line += tx.mail.DSN.ofMail(tx.from)
+		line = append(line, tx.mail.DSN.ofMail(tx.from)...)
 	}
-	return line
+	return string(line)
 }
 
 // international reports whether envelope or header need SMTPUTF8. RFC 6531 3.4: it is
@@ -151,26 +166,28 @@ func (tx *transaction) pointless(s step) bool {
 // take reads the reply to one step and draws the conclusion. An error ends the
 // transaction for all recipients that have no outcome yet.
 func (tx *transaction) take(s step) *Error {
-	r, err := tx.c.reply(s.stage)
-	if err != nil {
+	raw, err := tx.c.answer(s.stage)
+	switch {
+	case err != nil:
 		return err
+	case raw.class() == 2 && s.stage == StageRCPT && tx.mailErr == nil:
+		tx.accepted = append(tx.accepted, s.rcpt)
+		return nil
+	case raw.class() == 2 && s.stage != StageDATA:
+		return nil
 	}
+	r := raw.reply()
 	if r.Code == 421 {
 		return tx.c.refused(s.stage, r)
 	}
 	switch s.stage {
 	case StageRSET:
-		if r.class() != 2 {
-			return tx.c.botched(s.stage, r)
-		}
+		return tx.c.botched(s.stage, r)
 	case StageMAIL:
-		switch r.class() {
-		case 2:
-		case 3:
+		if r.class() == 3 {
 			return tx.c.botched(s.stage, r)
-		default:
-			tx.mailErr = tx.c.refused(s.stage, r)
 		}
+		tx.mailErr = tx.c.refused(s.stage, r)
 	case StageRCPT:
 		return tx.takeRecipient(s.rcpt, r)
 	case StageDATA:
@@ -193,8 +210,6 @@ func (tx *transaction) takeRecipient(i int, r Reply) *Error {
 	case r.class() == 3:
 		return tx.c.botched(StageRCPT, r)
 	case tx.mailErr != nil: // it stands for all
-	case r.class() == 2:
-		tx.accepted = append(tx.accepted, i)
 	default:
 		err := tx.c.refused(StageRCPT, r)
 		crowded := len(tx.accepted) > 0 && tooMany(r)

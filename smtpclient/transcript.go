@@ -17,17 +17,37 @@ const (
 // time. A nil transcript records nothing.
 type transcript struct {
 	now    func() time.Time
+	at     time.Time // of the latest line
 	head   []Line
 	octets int
 	tail   []Line // a ring once full
 	cut    int    // lines dropped between head and tail
 }
 
+// usualLines is the dialogue of one mail on a kept connection.
+const usualLines = 13
+
+func newTranscript(now func() time.Time) transcript {
+	return transcript{now: now, head: make([]Line, 0, usualLines)}
+}
+
 func (t *transcript) add(from, text string) {
+	t.stamp()
+	t.also(from, text)
+}
+
+func (t *transcript) stamp() {
+	if t != nil {
+		t.at = t.now()
+	}
+}
+
+// also adds a line of the same moment as the one before.
+func (t *transcript) also(from, text string) {
 	if t == nil {
 		return
 	}
-	line := Line{At: t.now(), From: from, Text: printable(text, maxLineText)}
+	line := Line{At: t.at, From: from, Text: printable(text, maxLineText)}
 	if len(t.tail) == 0 && len(t.head) < maxHeadLines && t.octets < maxHeadOctets {
 		t.head = append(t.head, line)
 		t.octets += len(line.Text)

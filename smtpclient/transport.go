@@ -2,7 +2,6 @@ package smtpclient
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,9 +10,6 @@ import (
 
 	"postrider/smtpclient/guard"
 )
-
-// errSession is the cause when Send ran out of its own time.
-var errSession = errors.New("session limit reached")
 
 // Transport makes attempts and keeps connections between them, as http.Transport
 // does. It is safe for concurrent use; make one and keep it.
@@ -41,11 +37,11 @@ func NewTransport(o Options) *Transport {
 // Send never returns nil, and ends within the session limit or when ctx does; a ctx
 // that ends after the final dot makes the outcome unknown.
 func (t *Transport) Send(ctx context.Context, p Plan, m *Mail) *Result {
-	a := newAttempt(t, &p, m)
+	a := newAttempt(t, p, m)
 	if a.admit() {
-		ctx, cancel := context.WithTimeoutCause(ctx, t.o.Timeouts.Session, errSession)
-		defer cancel()
-		a.run(ctx)
+		a.session.begin(ctx, t.o.Timeouts.Session)
+		defer a.session.end()
+		a.run(&a.session)
 	}
 	return a.result()
 }
@@ -100,8 +96,12 @@ func (a *attempt) dial(ctx context.Context, h *Host, addr netip.AddrPort) (*conn
 		return nil, &Error{Stage: StageConnect, Host: h.Name, Addr: addr, Temporary: true, Err: err}
 	}
 	a.t.silence.answered(addr.Addr())
-	c := &conn{key: keyOf(h, addr), timeouts: &o.Timeouts, raw: newSocket(nc), born: time.Now(), spoke: time.Now(), helo: o.Hostname}
-	c.nc, c.replies = c.raw, newReplyReader(c.raw)
+	now := time.Now()
+	c := &conn{
+		key: keyOf(h, addr), where: h.Name + " (" + addr.String() + ")", timeouts: &o.Timeouts,
+		raw: newSocket(nc), born: now, spoke: now, helo: o.Hostname,
+	}
+	c.nc, c.replies, c.abort = c.raw, newReplyReader(c.raw), func() { _ = c.raw.Close() }
 	if tcp, ok := nc.LocalAddr().(*net.TCPAddr); ok {
 		c.source = tcp.AddrPort()
 	}
@@ -111,9 +111,9 @@ func (a *attempt) dial(ctx context.Context, h *Host, addr netip.AddrPort) (*conn
 			c.helo = addressLiteral(c.source.Addr())
 		}
 	}
-	c.attach(ctx, a)
+	c.attach(a)
 	o.Trace.connected(c.peer(), began, nil)
-	a.log.note("connected to %s (%s)", h.Name, addr)
+	a.log.add("*", "connected to "+c.where)
 	a.describe(c)
 	return c, nil
 }
@@ -180,7 +180,7 @@ func (a *attempt) release(c *conn) {
 		a.hangUp(c)
 		return
 	}
-	a.log.note("connection kept for the next transaction")
+	a.log.also("*", "connection kept for the next transaction")
 	if !c.detach() {
 		_ = c.raw.Close()
 		return
