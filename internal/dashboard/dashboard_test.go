@@ -30,8 +30,8 @@ func body(t *testing.T, r *http.Response, status int) string {
 // in the page came alive that is not ours.
 func text(t *testing.T, page string) string {
 	t.Helper()
-	ours := strings.Fields("html head meta title link body header div a img span main footer h1 h2 h3 p ul ol li bdi time details summary " +
-		"section table tbody tr th td code pre dl dt dd strong br iframe")
+	ours := strings.Fields("html head meta title link script noscript body header nav div a img svg path g rect circle line polyline span main h1 h2 h3 p ul ol li " +
+		"bdi time details summary section table caption thead tbody tr th td code pre dl dt dd strong br iframe form input button select option textarea label")
 	var all strings.Builder
 	tokens := html.NewTokenizer(strings.NewReader(page))
 	for {
@@ -49,7 +49,10 @@ func text(t *testing.T, page string) string {
 				if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "srcdoc" {
 					t.Errorf("attribute %s of <%s>", a.Key, tag.Data)
 				}
-				if (a.Key == "href" || a.Key == "src") && !strings.HasPrefix(a.Val, "/") {
+				if tag.Data == "script" && (a.Key != "src" && a.Key != "defer" || len(tag.Attr) != 2) {
+					t.Errorf("a script of its own: %s", tag)
+				}
+				if (a.Key == "href" || a.Key == "src" || a.Key == "action") && !strings.HasPrefix(a.Val, "/") && a.Val != "#main" {
 					t.Errorf("%s=%q of <%s> leads away", a.Key, a.Val, tag.Data)
 				}
 			}
@@ -72,9 +75,9 @@ func TestEmptyInboxTeaches(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+		"Content-Security-Policy": pagePolicy,
 		"X-Content-Type-Options":  "nosniff",
-		"Referrer-Policy":         "no-referrer",
+		"Referrer-Policy":         "same-origin",
 		"Cache-Control":           "no-store",
 		"Content-Type":            "text/html; charset=utf-8",
 	}

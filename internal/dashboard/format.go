@@ -17,6 +17,7 @@ func (d *dashboard) functions() template.FuncMap {
 		"full":   func(t time.Time) string { return t.Local().Format("Monday, 2 January 2006, 15:04:05.000 MST") },
 		"label":  label,
 		"octets": octets,
+		"asset":  d.assetPath,
 	}
 }
 

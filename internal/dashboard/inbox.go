@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -80,20 +79,18 @@ type row struct {
 	stored  bool      // the store knows it
 }
 
-func (d *dashboard) inbox(w http.ResponseWriter, r *http.Request) {
-	from, err := readPlace(r.URL.Query())
+func (d *dashboard) inbox(v *visit) error {
+	from, err := readPlace(v.URL.Query())
 	if err != nil {
-		d.problem(w, r, store.ErrNotFound)
-		return
+		return store.ErrNotFound
 	}
-	messages, next, err := d.Store.Messages.List(r.Context(), d.World, store.Filter{}, from.before, shown)
+	messages, next, err := d.Store.Messages.List(v.Context(), v.world, store.Filter{}, from.before, shown)
 	if err != nil {
-		d.problem(w, r, err)
-		return
+		return err
 	}
 	kept, _ := d.Inbox.Bounds()
 	page := inboxPage{
-		frame:     d.frame(r, "Inbox"),
+		frame:     d.frame(v, "Inbox"),
 		Curl:      d.Curl,
 		BaseURL:   d.BaseURL,
 		Addresses: sandbox.Addresses(),
@@ -101,9 +98,8 @@ func (d *dashboard) inbox(w http.ResponseWriter, r *http.Request) {
 	}
 	all := rows(messages, d.Inbox.List(kept), from)
 	more := false
-	if page.Rows, more, err = d.first(r.Context(), all); err != nil {
-		d.problem(w, r, err)
-		return
+	if page.Rows, more, err = d.first(v.Context(), v.world, all); err != nil {
+		return err
 	}
 	if more || next != "" {
 		page.Older = from.behind(page.Rows).address()
@@ -116,7 +112,7 @@ func (d *dashboard) inbox(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	d.render(w, http.StatusOK, "inbox.html", page)
+	return d.render(v, "inbox.html", page)
 }
 
 // behind is where the page after these rows begins.
@@ -157,10 +153,10 @@ func rows(messages []*email.Message, mails []*sandbox.Mail, from place) []row {
 
 // first takes as many rows as a page has. A caught mail whose message stands on
 // another page is no row of its own.
-func (d *dashboard) first(ctx context.Context, all []row) (page []row, more bool, err error) {
+func (d *dashboard) first(ctx context.Context, w email.World, all []row) (page []row, more bool, err error) {
 	for _, r := range all {
 		if r.ID != "" && !r.stored {
-			_, err := d.Store.Messages.Get(ctx, d.World, r.ID)
+			_, err := d.Store.Messages.Get(ctx, w, r.ID)
 			if err == nil {
 				continue
 			}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"html"
 	"mime"
-	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -33,19 +32,27 @@ type letter struct {
 
 // letter finds the mail of a message; nil if it was never caught and its content
 // is forgotten. m is nil if the store does not know the message.
-func (d *dashboard) letter(ctx context.Context, id string, m *email.Message) (*letter, error) {
-	if mails := d.Inbox.ForMessage(id); len(mails) > 0 {
+func (d *dashboard) letter(ctx context.Context, w email.World, id string, m *email.Message) (*letter, error) {
+	if mails := d.caught(id); len(mails) > 0 {
 		newest := mails[0]
 		return &letter{Parsed: newest.Parse(), Caught: true, CaughtAt: newest.At, Copies: len(mails), data: newest.Data}, nil
 	}
 	if m == nil {
 		return nil, nil
 	}
-	content, err := d.Store.Messages.Content(ctx, d.World, id)
+	content, err := d.Store.Messages.Content(ctx, w, id)
 	if err != nil || content == nil {
 		return nil, err
 	}
 	return &letter{Parsed: submitted(m, content)}, nil
+}
+
+// caught are the mails of a message in the inbox.
+func (d *dashboard) caught(id string) []*sandbox.Mail {
+	if d.Inbox == nil {
+		return nil
+	}
+	return d.Inbox.ForMessage(id)
 }
 
 // submitted shows a message as it was sent to us.
@@ -77,33 +84,40 @@ func submitted(m *email.Message, c *email.Content) *sandbox.Parsed {
 	return p
 }
 
-// requested loads the letter that a path names, or answers the request itself.
-func (d *dashboard) requested(w http.ResponseWriter, r *http.Request) *letter {
-	id := r.PathValue("id")
-	m, err := d.get(r.Context(), id)
-	if err == nil {
-		var l *letter
-		if l, err = d.letter(r.Context(), id, m); l != nil {
-			return l
-		}
-		if err == nil {
-			err = store.ErrNotFound
-		}
+// requested loads the letter that a path names.
+func (d *dashboard) requested(v *visit) (*letter, error) {
+	id := v.PathValue("id")
+	m, err := d.get(v, id)
+	if err != nil {
+		return nil, err
 	}
-	d.problem(w, r, err)
-	return nil
+	l, err := d.letter(v.Context(), v.world, id, m)
+	if err == nil && l == nil {
+		err = store.ErrNotFound
+	}
+	return l, err
 }
 
-// get loads a message; nil without an error if only the inbox knows it.
-func (d *dashboard) get(ctx context.Context, id string) (*email.Message, error) {
+// get loads a message; nil without an error if only the inbox knows it. One of another
+// world turns the visit to that.
+func (d *dashboard) get(v *visit, id string) (*email.Message, error) {
 	if _, err := email.ParseID(email.MessagePrefix, id); err != nil {
 		return nil, store.ErrNotFound
 	}
-	m, err := d.Store.Messages.Get(ctx, d.World, id)
-	if errors.Is(err, store.ErrNotFound) && len(d.Inbox.ForMessage(id)) > 0 {
+	for _, w := range append([]email.World{v.world}, d.Worlds...) {
+		m, err := d.Store.Messages.Get(v.Context(), w, id)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			v.world = w
+		}
+		return m, err
+	}
+	if len(d.caught(id)) > 0 {
 		return nil, nil
 	}
-	return m, err
+	return nil, store.ErrNotFound
 }
 
 // previewPolicy gives foreign HTML an origin of its own without scripts, forms,
@@ -112,19 +126,21 @@ func (d *dashboard) get(ctx context.Context, id string) (*email.Message, error) 
 const previewPolicy = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: cid:; style-src 'unsafe-inline'; " +
 	"form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 
-func (d *dashboard) preview(w http.ResponseWriter, r *http.Request) {
-	l := d.requested(w, r)
-	if l == nil {
-		return
+func (d *dashboard) preview(v *visit) error {
+	w := v.w
+	l, err := d.requested(v)
+	if err != nil {
+		return err
 	}
 	if l.HTML == "" {
-		d.problem(w, r, store.ErrNotFound)
-		return
+		return store.ErrNotFound
 	}
 	w.Header().Set("Content-Security-Policy", previewPolicy)
 	w.Header().Set("X-DNS-Prefetch-Control", "off")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Referrer-Policy", "no-referrer")
 	_, _ = w.Write([]byte(inlined(outward(l.HTML), l.Files, maxInline)))
+	return nil
 }
 
 // RFC 2392 2: a cid URL is "cid:" and the percent-encoded content id.
@@ -161,39 +177,41 @@ func image(contentType string) bool {
 const rawPolicy = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
 // source shows the mail's bytes as text, or saves them with ?download.
-func (d *dashboard) source(w http.ResponseWriter, r *http.Request) {
-	l := d.requested(w, r)
-	if l == nil {
-		return
+func (d *dashboard) source(v *visit) error {
+	w := v.w
+	l, err := d.requested(v)
+	if err != nil {
+		return err
 	}
 	if !l.Caught {
-		d.problem(w, r, store.ErrNotFound)
-		return
+		return store.ErrNotFound
 	}
 	w.Header().Set("Content-Security-Policy", rawPolicy)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if r.URL.Query().Has("download") {
+	if v.URL.Query().Has("download") {
 		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Disposition", disposition(r.PathValue("id")+".eml"))
+		w.Header().Set("Content-Disposition", disposition(v.PathValue("id")+".eml"))
 	}
 	_, _ = w.Write(l.data)
+	return nil
 }
 
 // file saves one attachment: whatever it claims to be, it is never rendered.
-func (d *dashboard) file(w http.ResponseWriter, r *http.Request) {
-	l := d.requested(w, r)
-	if l == nil {
-		return
+func (d *dashboard) file(v *visit) error {
+	w := v.w
+	l, err := d.requested(v)
+	if err != nil {
+		return err
 	}
-	n, err := strconv.Atoi(r.PathValue("n"))
+	n, err := strconv.Atoi(v.PathValue("n"))
 	if err != nil || n < 0 || n >= len(l.Files) {
-		d.problem(w, r, store.ErrNotFound)
-		return
+		return store.ErrNotFound
 	}
 	w.Header().Set("Content-Security-Policy", rawPolicy)
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Disposition", disposition(fileName(l.Files[n], n)))
 	_, _ = w.Write(l.Files[n].Content)
+	return nil
 }
 
 // fileName is what a file is called in lists and when it is saved.

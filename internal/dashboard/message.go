@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"postrider/internal/email"
@@ -54,22 +53,19 @@ type fileView struct {
 	ContentID string
 }
 
-func (d *dashboard) message(w http.ResponseWriter, r *http.Request) {
-	id := r.PathValue("id")
-	m, err := d.get(r.Context(), id)
+func (d *dashboard) message(v *visit) error {
+	id := v.PathValue("id")
+	m, err := d.get(v, id)
 	if err != nil {
-		d.problem(w, r, err)
-		return
+		return err
 	}
-	page := messagePage{frame: d.frame(r, "Message"), ID: id, Message: m}
-	if page.Letter, err = d.letter(r.Context(), id, m); err != nil {
-		d.problem(w, r, err)
-		return
+	page := messagePage{frame: d.frame(v, "Message"), ID: id, Message: m}
+	if page.Letter, err = d.letter(v.Context(), v.world, id, m); err != nil {
+		return err
 	}
 	if m != nil {
-		if err := d.fate(r.Context(), &page); err != nil {
-			d.problem(w, r, err)
-			return
+		if err := d.fate(v.Context(), &page); err != nil {
+			return err
 		}
 	} else {
 		page.Status, page.Subject, page.From = "caught", subject(page.Letter.Heading.Subject), page.Letter.Heading.From
@@ -82,23 +78,25 @@ func (d *dashboard) message(w http.ResponseWriter, r *http.Request) {
 	if page.Subject != "" {
 		page.Title = page.Subject
 	}
-	d.render(w, http.StatusOK, "message.html", page)
+	return d.render(v, "message.html", page)
 }
 
 // fate fills in what the store knows: recipients and timeline.
 func (d *dashboard) fate(ctx context.Context, page *messagePage) error {
 	m := page.Message
-	attempts, err := d.Store.Messages.Attempts(ctx, d.World, m.ID)
+	attempts, err := d.Store.Messages.Attempts(ctx, page.World, m.ID)
 	if err != nil {
 		return err
 	}
-	events, err := d.events(ctx, m.ID)
+	events, err := d.events(ctx, m.World, m.ID)
 	if err != nil {
 		return err
 	}
 	page.Subject, page.From, page.Status = subject(m.Subject), address(m.From), m.Status()
 	page.Timeline = timeline(m, events, attempts)
-	page.Kept, page.KeptBytes = d.Inbox.Bounds()
+	if d.Inbox != nil {
+		page.Kept, page.KeptBytes = d.Inbox.Bounds()
+	}
 	for _, r := range m.Recipients {
 		page.Received = page.Received || !r.State.DeliveredAt.IsZero()
 		line := recipient{
@@ -118,10 +116,10 @@ func (d *dashboard) fate(ctx context.Context, page *messagePage) error {
 }
 
 // events reads the events of a message, as many as a page can bear.
-func (d *dashboard) events(ctx context.Context, id string) ([]email.Event, error) {
+func (d *dashboard) events(ctx context.Context, w email.World, id string) ([]email.Event, error) {
 	var all []email.Event
 	for after := 0; len(all) < maxEvents; {
-		page, next, err := d.Store.Messages.Events(ctx, d.World, id, after, eventsPage)
+		page, next, err := d.Store.Messages.Events(ctx, w, id, after, eventsPage)
 		if err != nil {
 			return nil, err
 		}

@@ -27,7 +27,8 @@ type eventView struct {
 }
 
 type attemptView struct {
-	Number   int // 0: it got no slot
+	Key      string // of its dialogue on the page
+	Number   int    // 0: it got no slot
 	Domain   string
 	To       string // host and address
 	From     string // source and HELO name
@@ -101,7 +102,7 @@ func viewEvent(m *email.Message, e *email.Event) *eventView {
 }
 
 func viewAttempt(m *email.Message, a *email.Attempt) *attemptView {
-	v := &attemptView{Number: a.Number, Error: a.Error, Secure: a.TLS != "", TLS: "no TLS"}
+	v := &attemptView{Key: fmt.Sprintf("%d-%d", a.Envelope, a.Fence), Number: a.Number, Error: a.Error, Secure: a.TLS != "", TLS: "no TLS"}
 	if a.Envelope >= 0 && a.Envelope < len(m.Envelopes) {
 		v.Domain = m.Envelopes[a.Envelope].Domain
 	}

@@ -24,6 +24,8 @@ type world struct {
 	box   *sandbox.Sandbox
 	pages http.Handler
 	curl  string
+
+	options Options
 }
 
 func newWorld(t *testing.T) *world {
@@ -45,10 +47,11 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.box.Close() })
-	w.pages = New(Options{
+	w.options = Options{
 		Store: w.store, Inbox: w.box.Inbox, Log: slog.New(slog.DiscardHandler),
 		Curl: w.curl, BaseURL: "http://127.0.0.1:8025", Version: "1.2.3",
-	})
+	}
+	w.pages = New(w.options)
 	return w
 }
 

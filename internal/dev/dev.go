@@ -129,7 +129,7 @@ func front(o Options) func(*app.App, http.Handler) http.Handler {
 	return func(a *app.App, apiHandler http.Handler) http.Handler {
 		pages := dashboard.New(dashboard.Options{
 			Store: a.Store, Inbox: a.Sandbox.Inbox, Log: o.Log,
-			World: email.Test, Curl: curl(a.URL()), Version: o.Version,
+			Worlds: []email.World{email.Test}, Dev: true, Curl: curl(a.URL()), Version: o.Version,
 		})
 		return dashboard.LocalOnly(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/ui/") {

@@ -1,0 +1,222 @@
+package dashboard
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"postrider/internal/email"
+	"postrider/internal/store"
+)
+
+// section is one entry of the navigation.
+type section struct {
+	Path, Name string
+	Icon       template.HTML // the shapes of a 16 x 16 picture
+	right      Right
+}
+
+// sections are the navigation, in its order.
+func sections() []section {
+	return []section{
+		{"/", "Inbox", `<path d="M2 9.5h3.5l1 2h3l1-2H14M2 9.5v3A1.5 1.5 0 0 0 3.5 14h9a1.5 1.5 0 0 0 1.5-1.5v-3L11.8 3.2A1 1 0 0 0 10.9 2.5H5.1a1 1 0 0 0-.9.7z"/>`, Look},
+	}
+}
+
+// frame is what the layout needs of every page.
+type frame struct {
+	Title   string
+	Version string
+	Dev     bool
+	Me      string
+	Token   string // for forms
+	Nav     []section
+	At      string // the path of the section that the page is in
+	Path    string // of the page, with its query, to come back to
+	Query   string // what the search box shows
+	World   email.World
+	Worlds  []email.World
+	Notice  string
+	by      *Visitor
+
+	Refresh int    // seconds until the page loads itself again; 0: never
+	Live    bool   // whether it is a page that may refresh at all
+	Paused  bool   //
+	Toggle  string // the address of the same page paused, or live again
+}
+
+// May reports whether whoever reads the page has a right.
+func (f frame) May(r Right) bool { return f.by.May(r) }
+
+func (d *dashboard) frame(v *visit, title string) frame {
+	f := frame{
+		Title: title, Version: d.Version, Dev: d.Dev, Me: v.by.Name, Token: v.by.Token, Path: v.URL.RequestURI(),
+		World: v.world, Worlds: d.Worlds, Notice: notices()[v.URL.Query().Get("done")], by: v.by,
+	}
+	for _, s := range sections() {
+		if !v.by.May(s.right) {
+			continue
+		}
+		f.Nav = append(f.Nav, s)
+		if s.Path == v.URL.Path || s.Path != "/" && strings.HasPrefix(v.URL.Path, s.Path+"/") {
+			f.At = s.Path
+		}
+	}
+	q := v.URL.Query()
+	f.Paused = q.Get("live") == "off"
+	q.Del("live")
+	q.Del("done")
+	if !f.Paused {
+		q.Set("live", "off")
+	}
+	f.Toggle = withQuery(v.URL.Path, q)
+	return f
+}
+
+// withQuery writes a path with a query, if it has any.
+func withQuery(to string, q url.Values) string {
+	if len(q) == 0 {
+		return to
+	}
+	return to + "?" + q.Encode()
+}
+
+// every makes a page refresh itself, unless its reader paused it.
+func (f frame) every(seconds int) frame {
+	f.Live = true
+	if !f.Paused {
+		f.Refresh = seconds
+	}
+	return f
+}
+
+// notices say what was done: a page shows one by its word, so that no foreign link can
+// put words of its own there.
+func notices() map[string]string {
+	return map[string]string{}
+}
+
+// done is the address of a page that says what was done.
+func done(to, word string) string {
+	u, err := url.Parse(to)
+	if err != nil {
+		return to
+	}
+	q := u.Query()
+	q.Set("done", word)
+	return withQuery(u.Path, q)
+}
+
+// parse reads the templates: each page is the layout with its own main part.
+func (d *dashboard) parse() map[string]*template.Template {
+	layout := template.Must(template.New("layout.html").Funcs(d.functions()).ParseFS(files, "templates/layout.html", "templates/parts.html"))
+	names, err := files.ReadDir("templates")
+	if err != nil {
+		panic(err) // the files are part of the program
+	}
+	pages := make(map[string]*template.Template)
+	for _, f := range names {
+		if f.Name() != "layout.html" && f.Name() != "parts.html" {
+			pages[f.Name()] = template.Must(template.Must(layout.Clone()).ParseFS(files, "templates/"+f.Name()))
+		}
+	}
+	return pages
+}
+
+// render writes a page, whole or not at all.
+func (d *dashboard) render(v *visit, name string, page any) error {
+	return d.write(v, http.StatusOK, name, page)
+}
+
+func (d *dashboard) write(v *visit, status int, name string, page any) error {
+	var b bytes.Buffer
+	if err := d.pages[name].ExecuteTemplate(&b, "layout.html", page); err != nil {
+		return fmt.Errorf("make page %s: %w", name, err)
+	}
+	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.WriteHeader(status)
+	_, _ = v.w.Write(b.Bytes()) // a reader who left is no fault of ours
+	return nil
+}
+
+type problemPage struct {
+	frame
+	Heading string
+	Text    string
+	Back    string
+}
+
+// problem answers with a page that says what is wrong: not found, refused, or our fault.
+func (d *dashboard) problem(v *visit, err error) {
+	r := &refusal{http.StatusInternalServerError, "That did not work", "The page could not be made; the log says why. Loading it again may help."}
+	var own *refusal
+	switch {
+	case errors.As(err, &own):
+		r = own
+	case errors.Is(err, store.ErrNotFound):
+		r = &refusal{http.StatusNotFound, "Nothing here", "There is no page at this address, or what it showed was forgotten."}
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		d.Log.Error("page failed", "page", v.Pattern, "error", err)
+		r = &refusal{http.StatusServiceUnavailable, "Redis does not answer", "Mail that was accepted is safe there. This page works again as soon as Redis does; the log says more."}
+	case errors.Is(err, context.Canceled):
+		return // its reader left
+	default:
+		d.Log.Error("page failed", "page", v.Pattern, "error", err)
+	}
+	p := problemPage{frame: d.frame(v, r.heading), Heading: r.heading, Text: r.text, Back: "/"}
+	if v.Method == http.MethodPost {
+		if u, err := url.Parse(v.Referer()); err == nil && u.Host == v.Host {
+			p.Back = ownPath(u.RequestURI())
+		}
+	}
+	if err := d.write(v, r.status, "problem.html", p); err != nil {
+		d.Log.Error("page failed", "page", "problem.html", "error", err)
+		http.Error(v.w, "The page could not be made; the log says why.", http.StatusInternalServerError)
+	}
+}
+
+// asset is a file of ours that pages load, under a name that changes with it.
+type asset struct {
+	contentType string
+	content     []byte
+	version     string
+}
+
+func loadAssets() map[string]asset {
+	types := map[string]string{
+		".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2",
+	}
+	all := make(map[string]asset)
+	for _, name := range []string{"style.css", "live.js", "icon.svg", "inter/inter.woff2"} {
+		content, err := files.ReadFile("assets/" + name)
+		if err != nil {
+			panic(err) // the files are part of the program
+		}
+		sum := sha256.Sum256(content)
+		all[path.Base(name)] = asset{types[path.Ext(name)], content, hex.EncodeToString(sum[:6])}
+	}
+	return all
+}
+
+// assetPath is the address of an asset.
+func (d *dashboard) assetPath(name string) string {
+	return "/ui/" + name + "?v=" + d.assets[name].version
+}
+
+func (d *dashboard) serveAsset(w http.ResponseWriter, r *http.Request) {
+	a := d.assets[path.Base(r.URL.Path)]
+	// The font's address stands in the style sheet, without a version.
+	if v := r.URL.Query().Get("v"); v == a.version || v == "" && strings.HasSuffix(r.URL.Path, ".woff2") {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	w.Header().Set("Content-Type", a.contentType)
+	_, _ = w.Write(a.content)
+}
