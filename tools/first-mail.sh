@@ -24,7 +24,7 @@ for _ in $(seq 100); do
 done
 
 curl_line=$(sed -n '/^curl /,/}.$/p' "$work/out")
-url=$(sed -n 's/^ *Inbox *//p' "$work/out")
+url=$(sed -n 's/^ *Dashboard *//p' "$work/out")
 key=$(sed -n 's/^ *Test key *//p' "$work/out")
 # block KIND N prints the README's Nth block of that kind.
 block() {

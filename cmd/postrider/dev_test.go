@@ -96,7 +96,7 @@ func TestDevFirstMail(t *testing.T) {
 			t.Errorf("the timeline does not show %q", said)
 		}
 	}
-	if inbox := d.page(t, "/"); !strings.Contains(inbox, "Hello") {
+	if inbox := d.page(t, "/ui/inbox"); !strings.Contains(inbox, "Hello") {
 		t.Error("the inbox does not list the mail")
 	}
 }

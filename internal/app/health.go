@@ -74,6 +74,30 @@ func plain(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 }
 
+// Check is one of the things that /readyz asks, for whoever shows it to people.
+type Check struct {
+	Name   string
+	OK     bool
+	Detail string
+}
+
+// Checks asks them all, the most important first, and how much memory Redis uses.
+func (a *App) Checks(ctx context.Context) []Check {
+	found := a.health.readiness(ctx).Checks
+	var list []Check
+	for _, name := range []string{"redis", "durability", "epoch", "admission", "draining"} {
+		list = append(list, Check{name, found[name].OK, found[name].Detail})
+	}
+	if i, _ := a.guard.Last(); i.MemoryUsed > 0 {
+		used := fmt.Sprintf("%d MB", i.MemoryUsed>>20)
+		if i.MemoryLimit > 0 {
+			used += fmt.Sprintf(" of %d MB, %d %%", i.MemoryLimit>>20, 100*i.MemoryUsed/i.MemoryLimit)
+		}
+		list = append(list, Check{"memory", true, used})
+	}
+	return list
+}
+
 func (h *health) serveReady(w http.ResponseWriter, r *http.Request) {
 	state := h.readiness(r.Context())
 	raw, err := json.MarshalIndent(state, "", "  ")

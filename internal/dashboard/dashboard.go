@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"postrider/internal/email"
+	"postrider/internal/queue"
 	"postrider/internal/sandbox"
 	"postrider/internal/store"
 )
@@ -35,7 +36,8 @@ var files embed.FS
 type Options struct {
 	Store *store.Store
 	Inbox *sandbox.Inbox // nil: this process catches no mail
-	Log   *slog.Logger   // nil: slog.Default()
+	Queue *queue.Client
+	Log   *slog.Logger // nil: slog.Default()
 
 	// Visitor tells who asks. If it answers the request itself, as one that sends
 	// people to a page where they sign in, it returns nil. Nil: whoever asks may do
@@ -105,7 +107,8 @@ type route struct {
 // routes are all pages and actions.
 func (d *dashboard) routes() []route {
 	return []route{
-		{pattern: "GET /{$}", right: Look, page: d.inbox},
+		{pattern: "GET /{$}", right: Look, page: d.overview},
+		{pattern: "GET /ui/inbox", right: Look, page: d.inbox},
 		{pattern: "POST /ui/world", right: Look, action: d.chooseWorld},
 		{pattern: "GET /ui/messages/{id}", right: Look, page: d.message},
 		{pattern: "GET /ui/messages/{id}/html", right: Read, page: d.preview},

@@ -93,7 +93,7 @@ func TestVisitor(t *testing.T) {
 	w.options.Changed = func(_ context.Context, c Change) { changes = append(changes, c) }
 	w.options.Worlds = []email.World{email.Live, email.Test}
 	w.pages = New(w.options)
-	page := body(t, w.get("/"), http.StatusOK)
+	page := body(t, w.get("/ui/inbox"), http.StatusOK)
 	if got := text(t, page); !strings.Contains(got, "Ada <b>") || !strings.Contains(page, `name="token" value="secret-token"`) {
 		t.Error("the page lacks the visitor's name, or its forms their token")
 	}
@@ -107,7 +107,7 @@ func TestVisitor(t *testing.T) {
 		t.Errorf("told of %+v", changes)
 	}
 	visitor = nil
-	if got := body(t, w.get("/"), http.StatusUnauthorized); strings.Contains(got, "Inbox") {
+	if got := body(t, w.get("/ui/inbox"), http.StatusUnauthorized); strings.Contains(got, "Inbox") {
 		t.Error("a page was shown to nobody")
 	}
 }
@@ -118,11 +118,11 @@ func TestWorlds(t *testing.T) {
 	w.pages = New(w.options)
 	m := message("of the test world", "a@sandbox.test")
 	w.accept(m, &email.Content{Text: "x"})
-	if strings.Contains(body(t, w.get("/"), http.StatusOK), m.Subject) {
+	if strings.Contains(body(t, w.get("/ui/inbox"), http.StatusOK), m.Subject) {
 		t.Error("live shows test mail")
 	}
 	body(t, w.get("/ui/messages/"+m.ID), http.StatusOK) // by its id, from either world
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/ui/inbox", nil)
 	for _, c := range w.post("/ui/world", url.Values{"world": {"test"}}, nil).Cookies() {
 		if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode {
 			t.Errorf("cookie %v", c)
@@ -163,7 +163,7 @@ func TestPageWeight(t *testing.T) {
 	for range shown {
 		w.accept(message(strings.Repeat("A long subject that goes on. ", 8), "somebody.with.a.long.name@sandbox.test"), &email.Content{Text: "x"})
 	}
-	total := len(body(t, w.get("/"), http.StatusOK))
+	total := len(body(t, w.get("/ui/inbox"), http.StatusOK))
 	for name, a := range loadAssets() {
 		r := w.get("/ui/" + name + "?v=" + a.version)
 		total += len(body(t, r, http.StatusOK))

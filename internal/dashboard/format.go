@@ -3,10 +3,13 @@ package dashboard
 import (
 	"fmt"
 	"html/template"
+	"strconv"
 	"strings"
 	"time"
 
 	"postrider/internal/email"
+	"postrider/internal/queue"
+	"postrider/internal/webhook"
 )
 
 // functions are what the templates may call beside their fields.
@@ -15,9 +18,18 @@ func (d *dashboard) functions() template.FuncMap {
 		"clock":  d.clock,
 		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"full":   func(t time.Time) string { return t.Local().Format("Monday, 2 January 2006, 15:04:05.000 MST") },
-		"label":  label,
+		"label":  func(s any) string { return label(email.Status(fmt.Sprint(s))) },
 		"octets": octets,
 		"asset":  d.assetPath,
+		"count":  number,
+		"ago":    ago,
+		"since":  func(t time.Time) string { return ago(d.Now().Sub(t)) },
+		"span":   short,
+		"redact": webhook.Redact,
+		"later":  func(s queue.Size) int { return s.Jobs[queue.Scheduled] + s.Jobs[queue.Retrying] },
+		"jobs":   func(s queue.Size, state string) int { return s.Jobs[queue.State(state)] },
+		"px":     func(x float64) string { return strconv.FormatFloat(x, 'f', 1, 64) },
+		"bar":    func(w float64) string { return strconv.FormatFloat(max(1, w*.78), 'f', 1, 64) },
 	}
 }
 
@@ -82,4 +94,48 @@ func replyLine(r *email.Reply) string {
 		return ""
 	}
 	return strings.TrimSpace(strings.Join(strings.Fields(fmt.Sprintf("%d %s %s", r.Code, r.EnhancedCode, r.Text)), " "))
+}
+
+// count writes a number with its thousands apart.
+func count[N int | int64](n N) string {
+	s := strconv.FormatInt(int64(n), 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "\u202f" + s[i:]
+	}
+	return s
+}
+
+// number is count for templates, which know no types.
+func number(n any) string {
+	switch n := n.(type) {
+	case int:
+		return count(n)
+	case int64:
+		return count(n)
+	}
+	return fmt.Sprint(n)
+}
+
+// ago is a time span to the unit that matters.
+func ago(d time.Duration) string {
+	switch d = max(0, d); {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// short is a measured time in two digits or so.
+func short(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return ago(d)
 }

@@ -61,7 +61,7 @@ func (p place) address() string {
 	if p.before != "" {
 		q.Set("before", p.before)
 	}
-	return "/?" + q.Encode()
+	return "/ui/inbox?" + q.Encode()
 }
 
 // row is one message of the list, or a caught mail that belongs to none.

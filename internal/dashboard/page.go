@@ -27,7 +27,8 @@ type section struct {
 // sections are the navigation, in its order.
 func sections() []section {
 	return []section{
-		{"/", "Inbox", `<path d="M2 9.5h3.5l1 2h3l1-2H14M2 9.5v3A1.5 1.5 0 0 0 3.5 14h9a1.5 1.5 0 0 0 1.5-1.5v-3L11.8 3.2A1 1 0 0 0 10.9 2.5H5.1a1 1 0 0 0-.9.7z"/>`, Look},
+		{"/", "Overview", `<path d="M2 13.5h12M3.5 11V8M6.5 11V4M9.5 11V6.5M12.5 11V2.5"/>`, Look},
+		{"/ui/inbox", "Inbox", `<path d="M2 9.5h3.5l1 2h3l1-2H14M2 9.5v3A1.5 1.5 0 0 0 3.5 14h9a1.5 1.5 0 0 0 1.5-1.5v-3L11.8 3.2A1 1 0 0 0 10.9 2.5H5.1a1 1 0 0 0-.9.7z"/>`, Look},
 	}
 }
 
@@ -102,17 +103,6 @@ func (f frame) every(seconds int) frame {
 // put words of its own there.
 func notices() map[string]string {
 	return map[string]string{}
-}
-
-// done is the address of a page that says what was done.
-func done(to, word string) string {
-	u, err := url.Parse(to)
-	if err != nil {
-		return to
-	}
-	q := u.Query()
-	q.Set("done", word)
-	return withQuery(u.Path, q)
 }
 
 // parse reads the templates: each page is the layout with its own main part.

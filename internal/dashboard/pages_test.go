@@ -60,7 +60,7 @@ func TestSubjectsThatCannotBeSeen(t *testing.T) {
 	for _, s := range []string{" ", "\u00a0", "\u200b\u2060", "\t\u3164"} {
 		m := message(s, "a@sandbox.test")
 		w.accept(m, &email.Content{Text: "x"})
-		for _, path := range []string{"/", "/ui/messages/" + m.ID} {
+		for _, path := range []string{"/ui/inbox", "/ui/messages/" + m.ID} {
 			if got := text(t, body(t, w.get(path), http.StatusOK)); !strings.Contains(got, "(no subject)") {
 				t.Errorf("%s does not say that %q has no subject", path, s)
 			}
@@ -75,7 +75,7 @@ func TestScheduledMailSaysWhen(t *testing.T) {
 	m.ExpiresAt = m.ScheduledAt.Add(time.Hour)
 	m.Recipients[0].State.Status, m.Recipients[0].State.AtAccept = email.Scheduled, email.Scheduled
 	w.accept(m, &email.Content{Text: "x"})
-	page := body(t, w.get("/"), http.StatusOK)
+	page := body(t, w.get("/ui/inbox"), http.StatusOK)
 	want := m.ScheduledAt.Format(time.RFC3339)
 	if !strings.Contains(page, "will be sent") || !strings.Contains(page, `datetime="`+want+`"`) {
 		t.Errorf("the list does not say that it will be sent at %s", want)
@@ -97,12 +97,12 @@ func TestInboxPages(t *testing.T) {
 		}
 	}
 	var seen []string
-	older := regexp.MustCompile(`href="(/\?[^"]*before[^"]*)"`)
+	older := regexp.MustCompile(`href="(/ui/inbox\?[^"]*before[^"]*)"`)
 	subjects := regexp.MustCompile(`row-subject">([^<]*)<`)
-	path, pages := "/", 0
+	path, pages := "/ui/inbox", 0
 	for path != "" && pages < 10 {
 		page := body(t, w.get(path), http.StatusOK)
-		if newest := path == "/"; strings.Contains(page, "The newest 50") != newest || strings.Contains(page, `http-equiv="refresh"`) != newest {
+		if newest := path == "/ui/inbox"; strings.Contains(page, "The newest 50") != newest || strings.Contains(page, `http-equiv="refresh"`) != newest {
 			t.Errorf("%s: says whether it is the newest wrongly", path)
 		}
 		found := subjects.FindAllStringSubmatch(page, -1)
@@ -130,7 +130,7 @@ func TestInboxPages(t *testing.T) {
 	if once["copy"] {
 		t.Error("a caught mail whose message is listed has a row of its own")
 	}
-	for _, path := range []string{"/?before=msg_1&at=1", "/?at=x"} {
+	for _, path := range []string{"/ui/inbox?before=msg_1&at=1", "/ui/inbox?at=x"} {
 		body(t, w.get(path), http.StatusNotFound)
 	}
 }

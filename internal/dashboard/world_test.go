@@ -12,8 +12,10 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"postrider/internal/email"
+	"postrider/internal/queue"
 	"postrider/internal/redistest"
 	"postrider/internal/sandbox"
+	"postrider/internal/secret"
 	"postrider/internal/store"
 )
 
@@ -22,6 +24,7 @@ type world struct {
 	t     *testing.T
 	store *store.Store
 	box   *sandbox.Sandbox
+	queue *queue.Client
 	pages http.Handler
 	curl  string
 
@@ -39,7 +42,8 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { rdb.Close() })
 	w := &world{
 		t:     t,
-		store: store.New(rdb, store.Options{}),
+		store: store.New(rdb, store.Options{Sealer: secret.New()}),
+		queue: queue.NewClient(rdb),
 		box:   sandbox.New(sandbox.Options{Log: slog.New(slog.DiscardHandler), Delay: time.Millisecond}),
 		curl:  `curl -H 'Authorization: Bearer pr_test_<key>' http://127.0.0.1:8025/messages -d '{"from":"a@acme.test"}'`,
 	}
@@ -48,7 +52,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { w.box.Close() })
 	w.options = Options{
-		Store: w.store, Inbox: w.box.Inbox, Log: slog.New(slog.DiscardHandler),
+		Store: w.store, Inbox: w.box.Inbox, Queue: w.queue, Log: slog.New(slog.DiscardHandler),
 		Curl: w.curl, BaseURL: "http://127.0.0.1:8025", Version: "1.2.3",
 	}
 	w.pages = New(w.options)

@@ -128,7 +128,7 @@ func startRedis() (url string, stop func(), err error) {
 func front(o Options) func(*app.App, http.Handler) http.Handler {
 	return func(a *app.App, apiHandler http.Handler) http.Handler {
 		pages := dashboard.New(dashboard.Options{
-			Store: a.Store, Inbox: a.Sandbox.Inbox, Log: o.Log,
+			Store: a.Store, Inbox: a.Sandbox.Inbox, Queue: a.Queue, Log: o.Log, Health: checks(a),
 			Worlds: []email.World{email.Test}, Dev: true, Curl: curl(a.URL()), Version: o.Version,
 		})
 		return dashboard.LocalOnly(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -138,6 +138,17 @@ func front(o Options) func(*app.App, http.Handler) http.Handler {
 			}
 			apiHandler.ServeHTTP(w, r)
 		}), api.Misdirected())
+	}
+}
+
+// checks are what the overview says of this process.
+func checks(a *app.App) func(context.Context) []dashboard.Check {
+	return func(ctx context.Context) []dashboard.Check {
+		var list []dashboard.Check
+		for _, c := range a.Checks(ctx) {
+			list = append(list, dashboard.Check(c))
+		}
+		return list
 	}
 }
 
@@ -184,7 +195,7 @@ func curl(url string) string {
 func banner(url string) string {
 	return fmt.Sprintf(`Postrider dev: everything in this process, nothing leaves this machine.
 
-  Inbox     %s
+  Dashboard %s
   API       %s/v1
   Test key  %s
 

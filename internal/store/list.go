@@ -22,6 +22,14 @@ type Filter struct {
 	From   string
 	Stream string
 	Batch  string // id
+	// Subject is a part of the subject; case does not matter. No index knows it: what else
+	// is selected is walked.
+	Subject string
+	// Domain is the domain of a recipient, MessageID a Message-ID with its brackets; no
+	// index knows them either.
+	Domain, MessageID string
+	// Quarantined selects what waits for somebody to look at it.
+	Quarantined bool
 	// CreatedAfter and CreatedBefore exclude the moment itself.
 	CreatedAfter, CreatedBefore time.Time
 }
@@ -39,6 +47,10 @@ func (f Filter) match(m *email.Message) bool {
 	case f.From != "" && !strings.EqualFold(m.From.Email, f.From),
 		f.Stream != "" && m.Stream != f.Stream,
 		f.Batch != "" && m.BatchID != f.Batch,
+		f.Subject != "" && !strings.Contains(strings.ToLower(m.Subject), strings.ToLower(f.Subject)),
+		f.MessageID != "" && m.MessageID != f.MessageID,
+		f.Quarantined && !slices.ContainsFunc(m.Envelopes, func(e email.Envelope) bool { return e.State.Phase == email.Quarantined }),
+		f.Domain != "" && !slices.ContainsFunc(m.Recipients, func(r email.Recipient) bool { return r.Address.Domain() == f.Domain }),
 		!f.CreatedAfter.IsZero() && !m.CreatedAt.After(f.CreatedAfter),
 		!f.CreatedBefore.IsZero() && !m.CreatedAt.Before(f.CreatedBefore):
 		return false

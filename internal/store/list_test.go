@@ -27,6 +27,7 @@ func TestListFilters(t *testing.T) {
 		for i := range 12 {
 			s := draft(f.Messages, fmt.Sprintf("User%d@example.org", i%3))
 			s.Message.Tags = []string{"all", fmt.Sprintf("mod%d", i%2)}
+			s.Message.Subject = fmt.Sprintf("Order Nr%d of ÄRA", i)
 			if i < 2 {
 				s.Message.BatchID = "bat_01k3b8v4z0e9x8d6w5s4r3q2p1"
 			}
@@ -51,6 +52,12 @@ func TestListFilters(t *testing.T) {
 				From: "HI@acme.com", Stream: "transactional", CreatedAfter: start().Add(-time.Second), Tags: []string{"mod0"},
 			}, func(i int) bool { return i%2 == 0 }},
 			{"not after itself", Filter{CreatedAfter: start()}, func(int) bool { return false }},
+			{"subject", Filter{Subject: "nr1 OF ära"}, func(i int) bool { return i == 1 }},
+			{"subject and tag", Filter{Subject: "order", Tags: []string{"mod1"}}, func(i int) bool { return i%2 == 1 }},
+			{"domain", Filter{Domain: "example.org"}, func(int) bool { return true }},
+			{"other domain", Filter{Domain: "example.com"}, func(int) bool { return false }},
+			{"Message-ID", Filter{MessageID: all[7].MessageID}, func(i int) bool { return i == 7 }},
+			{"quarantined", Filter{Quarantined: true}, func(int) bool { return false }},
 			{"none", Filter{Recipient: "nobody@example.org"}, func(int) bool { return false }},
 			{"no such tag", Filter{Tags: []string{"all", "other"}}, func(int) bool { return false }},
 		} {

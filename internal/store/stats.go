@@ -214,32 +214,74 @@ type Counted struct {
 	latencies     map[int]int64
 }
 
+// readBuckets is how many buckets are asked for in one round trip.
+const readBuckets = 128
+
 // Read gives what was counted, by time and value. Buckets without anything are left out.
 func (s *Stats) Read(ctx context.Context, w email.World, q Question) ([]Counted, error) {
 	var out []Counted
-	start := q.From.Truncate(q.Interval.Length())
-	for at := start; at.Before(q.To); at = at.Add(q.Interval.Length()) {
-		hashes := make([]*redis.MapStringStringCmd, s.shards)
-		if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for shard := range hashes {
-				hashes[shard] = p.HGetAll(ctx, keysOf(w, uint8(shard)).stats(q.Interval, at.Unix()))
-			}
-			return nil
-		}); err != nil {
+	for at := q.From.Truncate(q.Interval.Length()); at.Before(q.To); {
+		var buckets []time.Time
+		for ; at.Before(q.To) && len(buckets) < readBuckets; at = at.Add(q.Interval.Length()) {
+			buckets = append(buckets, at)
+		}
+		found, err := s.read(ctx, w, q, buckets)
+		if err != nil {
 			return nil, fmt.Errorf("read statistics: %w", err)
 		}
+		out = append(out, found...)
+	}
+	return out, nil
+}
+
+// read reads some buckets in one round trip.
+func (s *Stats) read(ctx context.Context, w email.World, q Question, buckets []time.Time) (out []Counted, err error) {
+	hashes := make([][]*redis.MapStringStringCmd, len(buckets))
+	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, at := range buckets {
+			for shard := range s.shards {
+				hashes[i] = append(hashes[i], p.HGetAll(ctx, keysOf(w, uint8(shard)).stats(q.Interval, at.Unix())))
+			}
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	for i, at := range buckets {
 		values := make(map[string]*Counted)
-		for _, hash := range hashes {
+		for _, hash := range hashes[i] {
 			addCounters(values, q.Group, hash.Val())
 		}
 		for _, value := range slices.Sorted(maps.Keys(values)) {
 			c := values[value]
 			c.At, c.Value = at.UTC(), value
-			c.P50, c.P95, c.P99 = c.percentile(50), c.percentile(95), c.percentile(99)
+			c.measure()
 			out = append(out, *c)
 		}
 	}
 	return out, nil
+}
+
+// Sum adds counters up, with the latencies of all of them. Its At is that of the first.
+func Sum(list []Counted) Counted {
+	sum := Counted{Counts: make(map[string]int64), latencies: make(map[int]int64)}
+	for i, c := range list {
+		if i == 0 {
+			sum.At, sum.Value = c.At, c.Value
+		}
+		for name, n := range c.Counts {
+			sum.Counts[name] += n
+		}
+		for step, n := range c.latencies {
+			sum.latencies[step] += n
+		}
+	}
+	sum.measure()
+	return sum
+}
+
+func (c *Counted) measure() {
+	c.P50, c.P95, c.P99 = c.percentile(50), c.percentile(95), c.percentile(99)
 }
 
 // addCounters adds a bucket's counters of a group. What is no counter is passed over.

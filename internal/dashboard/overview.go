@@ -1,0 +1,310 @@
+package dashboard
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"postrider/internal/email"
+	"postrider/internal/queue"
+	"postrider/internal/store"
+)
+
+// refreshOverview is how often the overview looks again, in seconds.
+const refreshOverview = 5
+
+// waitingSample is how many deferred messages are looked at for where they wait.
+const waitingSample = 100
+
+// What makes the overview say that something is wrong.
+const (
+	slowPickup  = 30 * time.Second // a job waits for a worker
+	lateSweep   = time.Minute      // the sweeper did not come by
+	manyLost    = 5                // percent of what ended
+	enoughEnded = 20               // before a share means anything
+)
+
+type overviewPage struct {
+	frame
+	Reach     reach
+	Reaches   []reach
+	Points    []point // what is not well; none: all is
+	Tiles     []tile
+	Flow      chart
+	Latency   chart
+	Waiting   []destination
+	Sampled   bool // there are more deferred messages than were looked at
+	Providers []provider
+	Queues    []queue.Size
+	Hooks     []*store.Webhook
+	Checks    []Check
+	Curl      string
+	Nothing   bool // no mail was ever seen here
+}
+
+// point is one thing that wants attention.
+type point struct {
+	Class string // bad, wait
+	Text  string
+	Path  string // where it can be looked at
+}
+
+// tile is one number.
+type tile struct {
+	Name, Value, Note, Path, Class string
+}
+
+// destination is a domain to which mail waits.
+type destination struct {
+	Domain string
+	Count  int
+	Why    string
+	NextAt time.Time
+}
+
+// Path leads to the mail that waits for it.
+func (d destination) Path() string {
+	return "/ui/messages?" + url.Values{"status": {string(email.Deferred)}, "domain": {d.Domain}}.Encode()
+}
+
+// provider is how one receiver has been answering.
+type provider struct {
+	Name                      string
+	Delivered, Deferred, Lost int64
+	P95                       time.Duration
+	Trouble                   bool
+}
+
+// reach is how far back the overview looks.
+type reach struct {
+	Name, Label string
+	interval    store.Interval
+	back        time.Duration
+	since       string // the same for a list of messages
+}
+
+func reaches() []reach {
+	return []reach{
+		{"hour", "Last hour", store.Minute, 59 * time.Minute, "1h"},
+		{"day", "Last day", store.Hour, 23 * time.Hour, "24h"},
+		{"month", "Last 30 days", store.Day, 29 * 24 * time.Hour, "30d"},
+	}
+}
+
+func (r reach) question(now time.Time) store.Question {
+	return store.Question{Interval: r.interval, From: now.Add(-r.back), To: now}
+}
+
+func (d *dashboard) overview(v *visit) error {
+	p := overviewPage{frame: d.frame(v, "Overview").every(refreshOverview), Reach: reaches()[0], Reaches: reaches(), Curl: d.Curl}
+	for _, r := range p.Reaches {
+		if r.Name == v.URL.Query().Get("range") {
+			p.Reach = r
+		}
+	}
+	now := d.Now()
+	q := p.Reach.question(now)
+	ctx := v.Context()
+	counted, err := d.Store.Stats.Read(ctx, v.world, q)
+	if err != nil {
+		return err
+	}
+	list := buckets(q, counted)
+	p.Flow, p.Latency = flowChart(list, q.Interval), latencyChart(list, q.Interval)
+	census, err := d.Store.Messages.Census(ctx, v.world)
+	if err != nil {
+		return err
+	}
+	if p.Providers, err = d.providers(ctx, v.world, p.Reach); err != nil {
+		return err
+	}
+	if err := d.waiting(ctx, &p, census); err != nil {
+		return err
+	}
+	if d.Queue != nil {
+		if p.Queues, err = d.Queue.Sizes(ctx, append(queue.Classes(), queue.Notify)...); err != nil {
+			return err
+		}
+	}
+	if p.Hooks, err = d.Store.Webhooks.List(ctx, v.world); err != nil {
+		return err
+	}
+	p.Hooks = slices.DeleteFunc(p.Hooks, func(h *store.Webhook) bool { return !ailing(h) })
+	if d.Health != nil {
+		p.Checks = d.Health(ctx)
+	}
+	backlog, err := d.Store.Messages.Backlog(ctx, v.world)
+	if err != nil {
+		return err
+	}
+	sum := store.Sum(counted)
+	p.Nothing = !slices.ContainsFunc(slices.Collect(maps.Values(census)), func(c store.Count) bool { return c.Messages > 0 })
+	p.Tiles = d.tiles(p.Reach, sum, census, backlog)
+	p.Points = append(p.Points, p.worries(sum, backlog, now)...)
+	return d.render(v, "overview.html", p)
+}
+
+// ailing reports whether an endpoint wants attention.
+func ailing(h *store.Webhook) bool {
+	return !h.Enabled && h.DisabledReason != "" || !h.Health.FailingSince.IsZero()
+}
+
+// providers are the receivers of a time, those with trouble first.
+func (d *dashboard) providers(ctx context.Context, w email.World, r reach) ([]provider, error) {
+	q := r.question(d.Now())
+	q.Group = store.ByProvider
+	if q.Interval == store.Minute {
+		q.Interval = store.Hour // few buckets, with more room for names
+	}
+	counted, err := d.Store.Stats.Read(ctx, w, q)
+	if err != nil {
+		return nil, err
+	}
+	byName := make(map[string][]store.Counted)
+	for _, c := range counted {
+		byName[c.Value] = append(byName[c.Value], c)
+	}
+	var out []provider
+	for name, list := range byName {
+		sum := store.Sum(list)
+		p := provider{
+			Name: name, Delivered: sum.Counts[string(email.Delivered)], Deferred: sum.Counts[string(email.Deferred)], Lost: lost(sum), P95: sum.P95,
+		}
+		if name == store.Rest {
+			p.Name = "all others"
+		}
+		p.Trouble = (p.Deferred+p.Lost)*10 > p.Delivered+p.Deferred+p.Lost
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b provider) int {
+		return cmp.Or(cmp.Compare(b.Deferred+b.Lost, a.Deferred+a.Lost), cmp.Compare(b.Delivered, a.Delivered), strings.Compare(a.Name, b.Name))
+	})
+	return out[:min(len(out), 8)], nil
+}
+
+// waiting looks at the newest deferred messages: where they wait, and why.
+func (d *dashboard) waiting(ctx context.Context, p *overviewPage, census map[email.Status]store.Count) error {
+	if census[email.Deferred].Messages == 0 {
+		return nil
+	}
+	list, next, err := d.Store.Messages.List(ctx, p.World, store.Filter{Status: email.Deferred}, "", waitingSample)
+	if err != nil {
+		return err
+	}
+	p.Sampled = next != ""
+	byDomain := make(map[string]*destination)
+	held := 0
+	for _, m := range list {
+		for i, r := range m.Recipients {
+			w := m.WaitingFor(i, d.Now())
+			if r.State.Status != email.Deferred || w == nil {
+				continue
+			}
+			if r.State.Reason == email.ReasonQuarantined {
+				held++
+			}
+			at := byDomain[r.Address.Domain()]
+			if at == nil {
+				at = &destination{Domain: r.Address.Domain(), NextAt: w.Until, Why: cmp.Or(replyLine(r.State.LastReply), w.Detail)}
+				byDomain[at.Domain] = at
+			}
+			at.Count++
+			if w.Until.Before(at.NextAt) {
+				at.NextAt = w.Until
+			}
+		}
+	}
+	for _, at := range byDomain {
+		p.Waiting = append(p.Waiting, *at)
+	}
+	slices.SortFunc(p.Waiting, func(a, b destination) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Domain, b.Domain))
+	})
+	p.Waiting = p.Waiting[:min(len(p.Waiting), 8)]
+	if held > 0 {
+		p.Points = append(p.Points, point{"bad", "Mail is quarantined: attempts ended their workers", "/ui/jobs/quarantine"})
+	}
+	return nil
+}
+
+// tiles are the numbers on top. Each leads to what is behind it.
+func (d *dashboard) tiles(r reach, sum store.Counted, census map[email.Status]store.Count, backlog store.Backlog) []tile {
+	to := func(status email.Status) string { return "/ui/messages?status=" + string(status) + "&since=" + r.since }
+	ended := sum.Counts[string(email.Delivered)] + lost(sum)
+	share := func(n int64) string {
+		if ended == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%.1f %% of what ended", 100*float64(n)/float64(ended))
+	}
+	waits := census[email.Queued].Messages + census[email.Processing].Messages
+	queued := tile{Name: "In the queue", Value: count(waits), Path: "/ui/messages?status=queued", Note: "nothing waits"}
+	if backlog.Size > 0 {
+		queued.Note = count(backlog.Size) + " not final"
+		if oldest := census[email.Queued].Oldest; !oldest.IsZero() {
+			queued.Note += ", oldest " + ago(d.Now().Sub(oldest))
+		}
+	}
+	deferred := tile{Name: "Deferred now", Value: count(census[email.Deferred].Messages), Path: "/ui/messages?status=deferred", Note: count(sum.Counts["deferred"]) + " deferrals"}
+	if census[email.Deferred].Messages > 0 {
+		deferred.Class = "wait"
+	}
+	bounced := tile{Name: "Bounced or failed", Value: count(lost(sum)), Note: share(lost(sum)), Path: to(email.Bounced)}
+	if ended >= enoughEnded && lost(sum)*100 > ended*manyLost {
+		bounced.Class = "bad"
+	}
+	latency := tile{Name: "Time to deliver", Value: "–", Note: "nothing ended", Path: to(email.Delivered)}
+	if sum.P50 > 0 {
+		latency.Value, latency.Note = short(sum.P50), "95 % within "+short(sum.P95)+", 99 % "+short(sum.P99)
+	}
+	return []tile{
+		{Name: "Accepted", Value: count(sum.Counts[store.Accepted]), Note: "recipients", Path: "/ui/messages?since=" + r.since},
+		{Name: "Delivered", Value: count(sum.Counts[string(email.Delivered)]), Note: share(sum.Counts[string(email.Delivered)]), Path: to(email.Delivered)},
+		queued, deferred, bounced, latency,
+	}
+}
+
+// worries are what is not well.
+func (p *overviewPage) worries(sum store.Counted, backlog store.Backlog, now time.Time) (out []point) {
+	for _, c := range p.Checks {
+		if !c.OK {
+			out = append(out, point{"bad", c.Name + ": " + c.Detail, "#health"})
+		}
+	}
+	for _, q := range p.Queues {
+		path := "/ui/jobs/" + q.Class
+		switch {
+		case q.Paused:
+			out = append(out, point{"wait", "The queue " + q.Class + " is paused", path})
+		case q.Oldest > slowPickup:
+			out = append(out, point{"bad", "Jobs of the queue " + q.Class + " have waited " + ago(q.Oldest) + " for a worker", path})
+		}
+		if n := q.Jobs[queue.Archived]; n > 0 {
+			out = append(out, point{"wait", count(int64(n)) + " jobs of the queue " + q.Class + " cannot be read", path + "?state=archived"})
+		}
+	}
+	if late := now.Sub(backlog.Next); !backlog.Next.IsZero() && late > lateSweep {
+		out = append(out, point{"bad", "No worker has looked after waiting mail for " + ago(late) + ": is a process with the role worker running?", "/ui/jobs"})
+	}
+	for _, h := range p.Hooks {
+		path := "/ui/webhooks/" + h.ID
+		if h.Enabled {
+			out = append(out, point{"wait", "A webhook has not answered as it should for " + ago(now.Sub(h.Health.FailingSince)), path})
+		} else {
+			out = append(out, point{"bad", "A webhook was disabled: " + map[string]string{
+				store.DisabledGone: "it answered 410", store.DisabledFailing: "it failed for five days",
+			}[h.DisabledReason], path})
+		}
+	}
+	ended := sum.Counts[string(email.Delivered)] + lost(sum)
+	if ended >= enoughEnded && lost(sum)*100 > ended*manyLost {
+		out = append(out, point{"wait", fmt.Sprintf("%.0f %% of the mail that ended bounced or failed", 100*float64(lost(sum))/float64(ended)), "/ui/messages?status=bounced"})
+	}
+	slices.SortStableFunc(out, func(a, b point) int { return strings.Compare(a.Class, b.Class) })
+	return out
+}
