@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -18,8 +19,8 @@ const (
 )
 
 // Text makes the text part of an HTML one: paragraphs, lists and table rows as
-// lines, links kept behind their words, scripts, styles and comments gone. Lines end
-// with LF. It reads tokens, not a tree, so that its time is linear in the length and
+// lines, links kept behind their words; scripts, styles, comments and what is hidden
+// gone. Lines end with LF. It reads tokens, not a tree, so that its time is linear in the length and
 // nesting costs nothing; of more than 5 MiB it reads the beginning. The text is
 // never longer than a small multiple of what was read. Empty if there is none.
 //
@@ -35,7 +36,11 @@ func Text(html string) (text string) {
 			text = t.out.String()
 		}
 	}()
-	t.read(html)
+	if t.read(html); t.hidden != "" {
+		// It never ends, so what is behind it may be meant to be shown.
+		t = &textWriter{all: true}
+		t.read(html)
+	}
 	return t.out.String()
 }
 
@@ -47,8 +52,13 @@ type textWriter struct {
 	space  bool // a space owed before the next word
 	pre    int  // depth of <pre>
 	skip   atom.Atom
+	hidden string // name of the element that is open and not shown, such as a preheader
+	depth  int    // of elements of that name in each other
+	all    bool   // hidden elements are read, too
 	lists  []int  // per open list the last number; -1 for bullets
 	marker string // of a list item whose first word is still to come
+	href   string // attributes of the start tag that is read
+	alt    string
 	link   string // target of the open link
 	words  int    // where its text starts in out
 }
@@ -61,20 +71,79 @@ func (t *textWriter) read(page string) {
 			t.endLink()
 			return
 		case html.TextToken:
-			if t.skip == 0 {
+			if t.skip == 0 && t.hidden == "" {
 				t.text(string(z.Text()))
 			}
 		case html.StartTagToken, html.SelfClosingTagToken:
 			name, hasAttr := z.TagName()
-			t.start(atom.Lookup(name), z, hasAttr)
+			if !t.hide(string(name), z, hasAttr) {
+				t.start(atom.Lookup(name))
+			}
 		case html.EndTagToken:
 			name, _ := z.TagName()
+			if t.hidden != "" {
+				t.unhide(string(name))
+				continue
+			}
 			t.end(atom.Lookup(name))
 		}
 	}
 }
 
-func (t *textWriter) start(tag atom.Atom, z *html.Tokenizer, hasAttr bool) {
+// hide reads the attributes of a start tag, and reports whether its element is not
+// shown: it is in one that is hidden, or it is itself.
+func (t *textWriter) hide(name string, z *html.Tokenizer, more bool) bool {
+	t.href, t.alt = "", ""
+	hides := false
+	for more {
+		var key, value []byte
+		key, value, more = z.TagAttr()
+		switch string(key) {
+		case "href":
+			t.href = string(value)
+		case "alt":
+			t.alt = string(value)
+		case "hidden":
+			hides = true
+		case "style":
+			hides = hides || undisplayed.Match(value)
+		}
+	}
+	switch {
+	case t.hidden != "":
+		if name == t.hidden {
+			t.depth++
+		}
+		return true
+	case t.all:
+		return false
+	case hides && !isVoid(name):
+		t.hidden, t.depth = name, 1
+	}
+	return hides
+}
+
+// undisplayed finds in a style what hides an element from all programs.
+var undisplayed = regexp.MustCompile(`(?i)(^|[;\s])display\s*:\s*none\b`)
+
+func (t *textWriter) unhide(name string) {
+	if name != t.hidden {
+		return
+	}
+	if t.depth--; t.depth == 0 {
+		t.hidden = ""
+	}
+}
+
+func isVoid(name string) bool {
+	switch name {
+	case "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr":
+		return true
+	}
+	return false
+}
+
+func (t *textWriter) start(tag atom.Atom) {
 	switch tag {
 	case atom.Script, atom.Style, atom.Title, atom.Textarea, atom.Iframe, atom.Noframes, atom.Noembed,
 		atom.Noscript:
@@ -97,9 +166,9 @@ func (t *textWriter) start(tag atom.Atom, z *html.Tokenizer, hasAttr bool) {
 		t.pre++
 	case atom.A:
 		t.endLink()
-		t.link, t.words = linkTarget(attribute(z, hasAttr, "href")), t.out.Len()
+		t.link, t.words = linkTarget(t.href), t.out.Len()
 	case atom.Img:
-		t.text(attribute(z, hasAttr, "alt"))
+		t.text(t.alt)
 	case atom.Td, atom.Th:
 		t.space = true
 	default:
@@ -258,18 +327,6 @@ func linkTarget(href string) string {
 	default:
 		return ""
 	}
-}
-
-// attribute reads one attribute of the current tag.
-func attribute(z *html.Tokenizer, more bool, key string) string {
-	for more {
-		var k, v []byte
-		k, v, more = z.TagAttr()
-		if string(k) == key {
-			return string(v)
-		}
-	}
-	return ""
 }
 
 func isNotBlank(r rune) bool { return !isBlank(r) }
