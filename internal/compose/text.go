@@ -55,10 +55,12 @@ type textWriter struct {
 	hidden string // name of the element that is open and not shown, such as a preheader
 	depth  int    // of elements of that name in each other
 	all    bool   // hidden elements are read, too
+	tables []bool // the open ones: whether they are for the look only
 	lists  []int  // per open list the last number; -1 for bullets
 	marker string // of a list item whose first word is still to come
 	href   string // attributes of the start tag that is read
 	alt    string
+	role   string
 	link   string // target of the open link
 	words  int    // where its text starts in out
 }
@@ -93,7 +95,7 @@ func (t *textWriter) read(page string) {
 // hide reads the attributes of a start tag, and reports whether its element is not
 // shown: it is in one that is hidden, or it is itself.
 func (t *textWriter) hide(name string, z *html.Tokenizer, more bool) bool {
-	t.href, t.alt = "", ""
+	t.href, t.alt, t.role = "", "", ""
 	hides := false
 	for more {
 		var key, value []byte
@@ -103,6 +105,8 @@ func (t *textWriter) hide(name string, z *html.Tokenizer, more bool) bool {
 			t.href = string(value)
 		case "alt":
 			t.alt = string(value)
+		case "role":
+			t.role = string(value)
 		case "hidden":
 			hides = true
 		case "style":
@@ -171,6 +175,10 @@ func (t *textWriter) start(tag atom.Atom) {
 		t.text(t.alt)
 	case atom.Td, atom.Th:
 		t.space = true
+	case atom.Table:
+		// One for the look only stands where its cells do.
+		t.tables = append(t.tables, t.role == "presentation")
+		t.owe(t.aroundTable())
 	default:
 		t.owe(breaksAround(tag))
 	}
@@ -191,6 +199,9 @@ func (t *textWriter) end(tag atom.Atom) {
 	case atom.Pre:
 		t.owe(2)
 		t.pre = max(0, t.pre-1)
+	case atom.Table:
+		t.owe(t.aroundTable())
+		t.tables = t.tables[:max(0, len(t.tables)-1)]
 	case atom.Br:
 		t.br()
 	default:
@@ -212,6 +223,14 @@ func breaksAround(tag atom.Atom) int {
 	default:
 		return 0
 	}
+}
+
+// aroundTable is breaksAround for the innermost table.
+func (t *textWriter) aroundTable() int {
+	if n := len(t.tables); n > 0 && t.tables[n-1] {
+		return 1
+	}
+	return 2
 }
 
 func (t *textWriter) openList(number int) {
