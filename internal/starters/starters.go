@@ -45,8 +45,8 @@ type Variable struct {
 	Key         string `yaml:"key"`
 	Type        string `yaml:"type"`
 	Required    bool   `yaml:"required"`
-	Default     any    `yaml:"default"`
-	Description string `yaml:"description"`
+	Default     any    `yaml:"default,omitempty"`
+	Description string `yaml:"description,omitempty"`
 }
 
 // Names are the starters in the order in which they are shown.

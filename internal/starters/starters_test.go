@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
 	"postrider/internal/compose"
@@ -251,5 +253,36 @@ func TestNames(t *testing.T) {
 	}
 	if _, err := Get("../frame"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an unknown name: %v", err)
+	}
+}
+
+// TestFolder: what is written reads back, once, and nothing is written over.
+func TestFolder(t *testing.T) {
+	into := filepath.Join(t.TempDir(), "new", "folder")
+	s, err := Get("receipt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, err := s.Write(into)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) []byte {
+		content, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content
+	}
+	var head about
+	if err := yaml.UnmarshalWithOptions(read("template.yaml"), &head, yaml.Strict()); err != nil {
+		t.Fatal(err)
+	}
+	again := &Starter{Name: s.Name, Title: head.Name, About: s.About, Subject: head.Subject, Variables: head.Variables, HTML: string(read("body.html")), Text: string(read("body.txt")), Sample: read("sample.json")}
+	if d := cmp.Diff(s, again); d != "" {
+		t.Errorf("written and read (-want +got):\n%s", d)
+	}
+	if _, err := s.Write(into); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("written over: %v", err)
 	}
 }
