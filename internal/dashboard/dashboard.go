@@ -22,7 +22,9 @@ import (
 	"net/http"
 	"time"
 
+	"postrider/internal/domains"
 	"postrider/internal/email"
+	"postrider/internal/intake"
 	"postrider/internal/queue"
 	"postrider/internal/sandbox"
 	"postrider/internal/store"
@@ -37,7 +39,10 @@ type Options struct {
 	Store *store.Store
 	Inbox *sandbox.Inbox // nil: this process catches no mail
 	Queue *queue.Client
-	Log   *slog.Logger // nil: slog.Default()
+	// Desk takes mail; Domains signs it as it would be sent. Nil: this process does neither.
+	Desk    *intake.Desk
+	Domains *domains.Domains
+	Log     *slog.Logger // nil: slog.Default()
 
 	// Visitor tells who asks. If it answers the request itself, as one that sends
 	// people to a page where they sign in, it returns nil. Nil: whoever asks may do
@@ -110,6 +115,11 @@ func (d *dashboard) routes() []route {
 		{pattern: "GET /{$}", right: Look, page: d.overview},
 		{pattern: "GET /ui/inbox", right: Look, page: d.inbox},
 		{pattern: "POST /ui/world", right: Look, action: d.chooseWorld},
+		{pattern: "GET /ui/messages", right: Look, page: d.messages},
+		{pattern: "POST /ui/messages/{id}/cancel", right: Operate, action: d.cancel},
+		{pattern: "POST /ui/messages/{id}/retry", right: Operate, action: d.retry},
+		{pattern: "POST /ui/messages/{id}/release", right: Operate, action: d.release},
+		{pattern: "POST /ui/messages/{id}/again", right: Operate, action: d.again},
 		{pattern: "GET /ui/messages/{id}", right: Look, page: d.message},
 		{pattern: "GET /ui/messages/{id}/html", right: Read, page: d.preview},
 		{pattern: "GET /ui/messages/{id}/source", right: Read, page: d.source},

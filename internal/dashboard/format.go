@@ -12,24 +12,30 @@ import (
 	"postrider/internal/webhook"
 )
 
+// maxText is how many octets of a text a page shows.
+const maxText = 32 << 10
+
 // functions are what the templates may call beside their fields.
 func (d *dashboard) functions() template.FuncMap {
 	return template.FuncMap{
-		"clock":  d.clock,
-		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"full":   func(t time.Time) string { return t.Local().Format("Monday, 2 January 2006, 15:04:05.000 MST") },
-		"label":  func(s any) string { return label(email.Status(fmt.Sprint(s))) },
-		"octets": octets,
-		"asset":  d.assetPath,
-		"count":  number,
-		"ago":    ago,
-		"since":  func(t time.Time) string { return ago(d.Now().Sub(t)) },
-		"span":   short,
-		"redact": webhook.Redact,
-		"later":  func(s queue.Size) int { return s.Jobs[queue.Scheduled] + s.Jobs[queue.Retrying] },
-		"jobs":   func(s queue.Size, state string) int { return s.Jobs[queue.State(state)] },
-		"px":     func(x float64) string { return strconv.FormatFloat(x, 'f', 1, 64) },
-		"bar":    func(w float64) string { return strconv.FormatFloat(max(1, w*.78), 'f', 1, 64) },
+		"clock":     d.clock,
+		"stamp":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"full":      func(t time.Time) string { return t.Local().Format("Monday, 2 January 2006, 15:04:05.000 MST") },
+		"label":     func(s any) string { return label(email.Status(fmt.Sprint(s))) },
+		"octets":    octets,
+		"asset":     d.assetPath,
+		"beginning": func(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)], "") },
+		"longer":    func(s string) bool { return len(s) > maxText },
+		"join":      func(list []string) string { return strings.Join(list, ", ") },
+		"count":     number,
+		"ago":       ago,
+		"since":     func(t time.Time) string { return ago(d.Now().Sub(t)) },
+		"span":      short,
+		"redact":    webhook.Redact,
+		"later":     func(s queue.Size) int { return s.Jobs[queue.Scheduled] + s.Jobs[queue.Retrying] },
+		"jobs":      func(s queue.Size, state string) int { return s.Jobs[queue.State(state)] },
+		"px":        func(x float64) string { return strconv.FormatFloat(x, 'f', 1, 64) },
+		"bar":       func(w float64) string { return strconv.FormatFloat(max(1, w*.78), 'f', 1, 64) },
 	}
 }
 

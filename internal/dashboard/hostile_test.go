@@ -65,7 +65,7 @@ func TestForeignTextNeverComesAlive(t *testing.T) {
 	for _, payload := range payloads() {
 		t.Run(payload, func(t *testing.T) {
 			m := w.hostile(payload)
-			for _, path := range []string{"/ui/inbox", "/ui/messages/" + m.ID} {
+			for _, path := range []string{"/", "/ui/inbox", "/ui/messages", "/ui/messages/" + m.ID} {
 				got := text(t, body(t, w.get(path), http.StatusOK))
 				if !strings.Contains(got, payload) {
 					t.Errorf("%s does not show the payload as it is", path)

@@ -15,6 +15,7 @@ import (
 
 	"postrider/internal/email"
 	"postrider/internal/sandbox"
+	"postrider/internal/sign"
 	"postrider/internal/store"
 )
 
@@ -43,6 +44,9 @@ func (d *dashboard) letter(ctx context.Context, w email.World, id string, m *ema
 	content, err := d.Store.Messages.Content(ctx, w, id)
 	if err != nil || content == nil {
 		return nil, err
+	}
+	if content.Raw != nil {
+		return &letter{Parsed: (&sandbox.Mail{Data: content.Raw}).Parse()}, nil
 	}
 	return &letter{Parsed: submitted(m, content)}, nil
 }
@@ -126,6 +130,10 @@ func (d *dashboard) get(v *visit, id string) (*email.Message, error) {
 const previewPolicy = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src data: cid:; style-src 'unsafe-inline'; " +
 	"form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 
+// imagesPolicy is previewPolicy for a reader who asked for the images outside: whoever
+// wrote the mail learns then that it is looked at, and from where.
+var imagesPolicy = strings.Replace(previewPolicy, "img-src data: cid:", "img-src data: cid: https: http:", 1)
+
 func (d *dashboard) preview(v *visit) error {
 	w := v.w
 	l, err := d.requested(v)
@@ -136,6 +144,9 @@ func (d *dashboard) preview(v *visit) error {
 		return store.ErrNotFound
 	}
 	w.Header().Set("Content-Security-Policy", previewPolicy)
+	if v.URL.Query().Get("images") == "on" {
+		w.Header().Set("Content-Security-Policy", imagesPolicy)
+	}
 	w.Header().Set("X-DNS-Prefetch-Control", "off")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Referrer-Policy", "no-referrer")
@@ -176,7 +187,8 @@ func image(contentType string) bool {
 // rawPolicy is for answers that are not to be rendered at all.
 const rawPolicy = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
-// source shows the mail's bytes as text, or saves them with ?download.
+// source shows the mail's octets as text, or saves them with ?download: as caught, else
+// as they are sent.
 func (d *dashboard) source(v *visit) error {
 	w := v.w
 	l, err := d.requested(v)
@@ -184,7 +196,9 @@ func (d *dashboard) source(v *visit) error {
 		return err
 	}
 	if !l.Caught {
-		return store.ErrNotFound
+		if l.data, err = d.made(v); err != nil {
+			return err
+		}
 	}
 	w.Header().Set("Content-Security-Policy", rawPolicy)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -194,6 +208,33 @@ func (d *dashboard) source(v *visit) error {
 	}
 	_, _ = w.Write(l.data)
 	return nil
+}
+
+// made is the mail as an attempt sends it, with its signatures.
+func (d *dashboard) made(v *visit) ([]byte, error) {
+	m, err := d.target(v)
+	if err != nil {
+		return nil, err
+	}
+	content, err := d.Store.Messages.Content(v.Context(), m.World, m.ID)
+	if err != nil {
+		return nil, err
+	}
+	if content == nil || d.Domains == nil {
+		return nil, store.ErrNotFound
+	}
+	order := sign.Order{Message: m, Content: content, Envelope: slices.IndexFunc(m.Envelopes, func(e email.Envelope) bool { return e.State.Signed })}
+	if order.Envelope < 0 && len(m.Envelopes) > 0 {
+		order.Envelope = 0
+	}
+	mail, err := sign.Envelope(v.Context(), d.Domains, order)
+	if errors.Is(err, sign.ErrUnfit) {
+		return nil, refused("This mail can no longer be made as it was: a key that it was signed with is gone.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return mail.Data, nil
 }
 
 // file saves one attachment: whatever it claims to be, it is never rendered.

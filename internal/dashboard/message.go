@@ -2,9 +2,11 @@ package dashboard
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"postrider/internal/email"
+	"postrider/internal/store"
 )
 
 // refreshOpen is how often a message that is on its way is looked at again, in
@@ -30,6 +32,17 @@ type messagePage struct {
 	Kept       int  // mails in the inbox, at most
 	KeptBytes  int64
 	Timeline   []entry
+	Posts      []*store.Delivery // to webhooks, of its events
+	May        may
+	Images     bool   // those of the HTML are loaded from outside
+	Nonce      string // of the form that sends it again
+	Preview    string // the address of the HTML
+}
+
+// may is what can be done with a message now, by whoever reads its page.
+type may struct {
+	Content, Cancel, Retry, Send, Release, Again bool
+	Missed                                       bool // some recipients have it, some do not
 }
 
 // recipient is one line of the list of recipients.
@@ -42,7 +55,11 @@ type recipient struct {
 	Via      string // the host that gave the reply
 	Attempts int
 	NextAt   time.Time
+	Waits    *email.WaitingFor
 }
+
+// Why is what a recipient waits for, in words.
+func (r recipient) Why() string { return holdWords(r.Waits) }
 
 // fileView is one attachment of the list.
 type fileView struct {
@@ -59,15 +76,24 @@ func (d *dashboard) message(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := messagePage{frame: d.frame(v, "Message"), ID: id, Message: m}
-	if page.Letter, err = d.letter(v.Context(), v.world, id, m); err != nil {
-		return err
+	page := messagePage{frame: d.frame(v, "Message"), ID: id, Message: m, Nonce: email.NewID(email.RequestPrefix), Preview: "/ui/messages/" + id + "/html"}
+	page.May.Content = v.by.May(Read)
+	if page.May.Content {
+		if page.Letter, err = d.letter(v.Context(), v.world, id, m); err != nil {
+			return err
+		}
 	}
-	if m != nil {
+	if page.Images = v.URL.Query().Get("images") == "on"; page.Images {
+		page.Preview += "?images=on"
+	}
+	switch {
+	case m != nil:
 		if err := d.fate(v.Context(), &page); err != nil {
 			return err
 		}
-	} else {
+	case page.Letter == nil:
+		return store.ErrNotFound
+	default:
 		page.Status, page.Subject, page.From = "caught", subject(page.Letter.Heading.Subject), page.Letter.Heading.From
 	}
 	if page.Letter != nil {
@@ -106,13 +132,90 @@ func (d *dashboard) fate(ctx context.Context, page *messagePage) error {
 		if r.State.LastReply != nil {
 			line.Via = r.State.LastReply.MXHost
 		}
+		line.Waits = m.WaitingFor(len(page.Recipients), d.Now())
 		if !r.State.Status.Final() {
 			line.NextAt = r.State.NextAttemptAt
 			page.frame = page.every(refreshOpen)
 		}
 		page.Recipients = append(page.Recipients, line)
 	}
-	return nil
+	page.allow(m)
+	page.Posts, err = d.posts(ctx, m, events)
+	return err
+}
+
+// allow says what can be done with a message.
+func (p *messagePage) allow(m *email.Message) {
+	if !p.frame.May(Operate) {
+		return
+	}
+	status, delivered := m.Status(), 0
+	for _, r := range m.Recipients {
+		p.May.Cancel = p.May.Cancel || !r.State.Status.Final() && !r.State.CancelRequested
+		if r.State.Status == email.Delivered {
+			delivered++
+		}
+	}
+	for _, e := range m.Envelopes {
+		p.May.Release = p.May.Release || e.State.Phase == email.Quarantined
+		p.May.Retry = p.May.Retry || e.State.Phase == email.Waiting && status != email.Scheduled
+	}
+	p.May.Send = status == email.Scheduled
+	p.May.Again = status.Final() || status == email.PartiallyDelivered
+	p.May.Missed = p.May.Again && delivered > 0 && delivered < len(m.Recipients)
+}
+
+// maxPosts bounds how many deliveries to webhooks a page asks for.
+const maxPosts = 100
+
+// posts are the deliveries of a message's events to webhooks. Their names follow from
+// the events and the endpoints, so that nothing has to be searched.
+func (d *dashboard) posts(ctx context.Context, m *email.Message, events []email.Event) ([]*store.Delivery, error) {
+	hooks, err := d.Store.Webhooks.List(ctx, m.World)
+	if err != nil {
+		return nil, err
+	}
+	shard, err := email.Shard(m.ID)
+	if err != nil {
+		return nil, err
+	}
+	var out []*store.Delivery
+	for _, e := range events[max(0, len(events)-maxPosts/max(1, len(hooks))):] {
+		for _, h := range hooks {
+			id, err := store.DeliveryID(e.ID, h.ID, shard)
+			if err != nil {
+				return nil, err
+			}
+			found, err := d.Store.Deliveries.Get(ctx, m.World, id)
+			if errors.Is(err, store.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, found)
+		}
+	}
+	return out, nil
+}
+
+// holdWords says why something waits.
+func holdWords(w *email.WaitingFor) string {
+	if w == nil {
+		return ""
+	}
+	why := map[email.Hold]string{
+		"schedule": "It is scheduled", "retry": "It waits for the next attempt", "quarantine": "It is quarantined",
+		email.HoldProvider: "No connection to its receiver is free", email.HoldBreaker: "Its receiver is left alone for a while",
+		email.HoldDNS: "The DNS of its domain did not answer", email.HoldQueue: "It waits for its turn", email.HoldFault: "Something went wrong here",
+	}[w.Reason]
+	if why == "" {
+		why = "It waits: " + label(email.Status(w.Reason))
+	}
+	if w.Detail != "" {
+		why += ": " + w.Detail
+	}
+	return why
 }
 
 // events reads the events of a message, as many as a page can bear.

@@ -28,6 +28,7 @@ type section struct {
 func sections() []section {
 	return []section{
 		{"/", "Overview", `<path d="M2 13.5h12M3.5 11V8M6.5 11V4M9.5 11V6.5M12.5 11V2.5"/>`, Look},
+		{"/ui/messages", "Messages", `<path d="M2 4.2h12v8H2zM2 4.6l6 4.4 6-4.4"/>`, Look},
 		{"/ui/inbox", "Inbox", `<path d="M2 9.5h3.5l1 2h3l1-2H14M2 9.5v3A1.5 1.5 0 0 0 3.5 14h9a1.5 1.5 0 0 0 1.5-1.5v-3L11.8 3.2A1 1 0 0 0 10.9 2.5H5.1a1 1 0 0 0-.9.7z"/>`, Look},
 	}
 }
@@ -102,7 +103,23 @@ func (f frame) every(seconds int) frame {
 // notices say what was done: a page shows one by its word, so that no foreign link can
 // put words of its own there.
 func notices() map[string]string {
-	return map[string]string{}
+	return map[string]string{
+		"canceled": "Canceled. An attempt past its last step finishes and counts; whatever else was to come does not.",
+		"hurried":  "It is tried now. If its receiver is being left alone for a while, it waits for that.",
+		"released": "Released: it is tried again within half a minute.",
+		"sent":     "Taken. This is the new message.",
+	}
+}
+
+// done is the address of a page that says what was done.
+func done(to, word string) string {
+	u, err := url.Parse(to)
+	if err != nil {
+		return to
+	}
+	q := u.Query()
+	q.Set("done", word)
+	return withQuery(u.Path, q)
 }
 
 // parse reads the templates: each page is the layout with its own main part.

@@ -128,7 +128,7 @@ func startRedis() (url string, stop func(), err error) {
 func front(o Options) func(*app.App, http.Handler) http.Handler {
 	return func(a *app.App, apiHandler http.Handler) http.Handler {
 		pages := dashboard.New(dashboard.Options{
-			Store: a.Store, Inbox: a.Sandbox.Inbox, Queue: a.Queue, Log: o.Log, Health: checks(a),
+			Store: a.Store, Inbox: a.Sandbox.Inbox, Queue: a.Queue, Desk: a.Desk, Domains: a.Domains, Log: o.Log, Health: checks(a),
 			Worlds: []email.World{email.Test}, Dev: true, Curl: curl(a.URL()), Version: o.Version,
 		})
 		return dashboard.LocalOnly(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -157,6 +157,7 @@ type scripts struct {
 	accept, begin, mark, conclude, release, cancel *redis.Script
 	lookAgain, advance, forget, setAside           *redis.Script
 	free, giveUp, reschedule, link, trim, discard  *redis.Script
+	hurry                                          *redis.Script
 }
 
 func newScripts() *scripts {
@@ -173,6 +174,7 @@ func newScripts() *scripts {
 		setAside:   redis.NewScript(whenFull + setAsideScript),
 		discard:    redis.NewScript(whenFull + discardScript),
 		reschedule: redis.NewScript(whenFull + preludeScript + rescheduleScript),
+		hurry:      redis.NewScript(whenFull + preludeScript + hurryScript),
 		free:       redis.NewScript(whenFull + preludeScript + freeScript),
 		giveUp:     redis.NewScript(whenFull + preludeScript + giveUpScript),
 		link:       redis.NewScript(whenFull + linkScript),
