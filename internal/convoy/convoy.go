@@ -46,7 +46,9 @@ type traveller struct {
 	keys []string
 	args []any
 	cmd  *redis.Cmd
-	done chan struct{}
+	// turn gives its traveller a company to lead, of which it is the first, or is closed
+	// once it has its answer.
+	turn chan []*traveller
 }
 
 // New wraps a client.
@@ -64,54 +66,44 @@ func (c *Client) EvalSha(ctx context.Context, sha string, keys []string, args ..
 		defer c.leave()
 		return c.UniversalClient.EvalSha(ctx, sha, keys, args...)
 	}
-	t := &traveller{ctx: ctx, sha: sha, keys: keys, args: args, done: make(chan struct{})}
+	t := &traveller{ctx: ctx, sha: sha, keys: keys, args: args, turn: make(chan []*traveller, 1)}
 	c.waiting = append(c.waiting, t)
 	c.mu.Unlock()
 	select {
-	case <-t.done:
+	case company := <-t.turn:
+		c.lead(company)
 	case <-ctx.Done():
 		if c.stay(t) {
 			// The client itself says what an ended context comes to.
 			return c.UniversalClient.EvalSha(ctx, sha, keys, args...)
 		}
-		<-t.done // it is on its way: not longer than the client's own time-outs
+		c.lead(<-t.turn) // it is on its way: not longer than the client's own time-outs
 	}
 	return t.cmd
 }
 
-// leave gives a lane to those who wait, or makes it free.
+// leave gives a lane to those who wait, or makes it free. Who is first in the line leads
+// the others: a goroutine that is there already, with a stack that has grown.
 func (c *Client) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.waiting) == 0 {
+		c.waiting = nil
 		c.free++
 		return
 	}
-	go c.travel(c.depart())
-}
-
-// depart takes the next company off the line; c.mu is held.
-func (c *Client) depart() []*traveller {
 	n := min(len(c.waiting), maxCompany)
 	company := c.waiting[:n:n]
 	c.waiting = c.waiting[n:]
-	return company
+	company[0].turn <- company
 }
 
-// travel runs one company after the other on a lane until nobody waits.
-func (c *Client) travel(company []*traveller) {
-	for len(company) > 0 {
-		c.run(company)
-		c.mu.Lock()
-		if company = c.depart(); len(company) == 0 {
-			c.waiting = nil
-			c.free++
-		}
-		c.mu.Unlock()
+// lead runs a company, nil for none, and gives its lane on.
+func (c *Client) lead(company []*traveller) {
+	if len(company) == 0 {
+		return
 	}
-}
-
-func (c *Client) run(company []*traveller) {
+	defer c.leave()
 	// No one's context ends the journey of the others.
 	ctx := context.WithoutCancel(company[0].ctx)
 	p := c.Pipeline()
@@ -119,8 +111,8 @@ func (c *Client) run(company []*traveller) {
 		t.cmd = p.EvalSha(ctx, t.sha, t.keys, t.args...)
 	}
 	_, _ = p.Exec(ctx) // each has its own answer
-	for _, t := range company {
-		close(t.done)
+	for _, t := range company[1:] {
+		close(t.turn)
 	}
 }
 
