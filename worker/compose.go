@@ -9,7 +9,7 @@ import (
 
 // compose makes the transaction: the same bytes on every attempt.
 func (d *delivery) compose(ctx context.Context) (*smtpclient.Mail, error) {
-	made, err := sign.Envelope(ctx, d.w.o.Signer, sign.Order{Message: d.m, Envelope: d.job.Envelope, Content: d.content})
+	made, err := sign.Envelope(ctx, d.w.o.Signer, sign.Order{Message: d.m, Envelope: d.job.Envelope, Content: d.content, Composed: d.composed})
 	if err != nil {
 		return nil, err
 	}

@@ -14,14 +14,15 @@ import (
 
 // delivery is one job that holds the fence of its envelope.
 type delivery struct {
-	w       *Worker
-	job     queue.Delivery
-	claim   store.Claim
-	m       *email.Message
-	env     *email.Envelope
-	content *email.Content
-	to      []int // recipients that are not final
-	begun   time.Time
+	w        *Worker
+	job      queue.Delivery
+	claim    store.Claim
+	m        *email.Message
+	env      *email.Envelope
+	content  *email.Content
+	composed []byte // or the whole mail, if it is at hand
+	to       []int  // recipients that are not final
+	begun    time.Time
 }
 
 // Deliver is the queue's handler: one attempt at one envelope. It returns nil
@@ -79,7 +80,7 @@ func (w *Worker) deliver(ctx context.Context, job queue.Delivery) (err error) {
 
 func (w *Worker) delivery(job queue.Delivery, start *store.Start) *delivery {
 	d := &delivery{
-		w: w, job: job, m: start.Message, content: start.Content, begun: w.o.Now(),
+		w: w, job: job, m: start.Message, content: start.Content, composed: start.Composed, begun: w.o.Now(),
 		claim: store.Claim{World: job.World, Message: job.Message, Envelope: job.Envelope, Fence: start.Fence},
 	}
 	d.env = &d.m.Envelopes[job.Envelope]

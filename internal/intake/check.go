@@ -30,6 +30,7 @@ type checker struct {
 	generateText bool
 	files        [][]byte // base64 of the attachments, of the standard alphabet, without whitespace and padding
 	encoded      int64    // octets that the attachments take in the mail
+	composed     []byte   // the mail that msg and content make, once complete
 }
 
 // check looks at every member, in the order of api.md 3.1.

@@ -176,6 +176,7 @@ func (d *Desk) keepListed(ctx context.Context, r *ready) (*email.Message, bool, 
 		if err := d.complete(r.checker, r.returnPath, r.Listed); err != nil {
 			return nil, false, err
 		}
+		r.Composed = r.checker.composed
 		msg, replayed, err := d.keep(ctx, r.Submission)
 		var changed *store.ListChanged
 		if !errors.As(err, &changed) {
@@ -253,11 +254,10 @@ func (d *Desk) complete(c *checker, returnPath string, listed store.Listed) erro
 			return fmt.Errorf("mark envelope %d of %s: %w", i, m.ID, err)
 		}
 	}
-	raw, err := compose.Message(m, c.content)
-	if err != nil {
+	if c.composed, err = compose.Message(m, c.content); err != nil {
 		return fmt.Errorf("compose %s: %w", m.ID, err)
 	}
-	m.SizeBytes = int64(len(raw))
+	m.SizeBytes = int64(len(c.composed))
 	if m.SizeBytes > d.options.Limits.MessageBytes {
 		return &TooLarge{Limit: d.options.Limits.MessageBytes, Actual: m.SizeBytes}
 	}

@@ -39,6 +39,8 @@ type Order struct {
 	Message  *email.Message
 	Envelope int
 	Content  *email.Content
+	// Composed is the mail that Message and Content make, if it is at hand.
+	Composed []byte
 }
 
 // Mail is a mail ready to be sent.
@@ -50,12 +52,9 @@ type Mail struct {
 // Envelope makes the mail of an envelope. Errors wrap ErrUnfit, or are those of the
 // signer.
 func Envelope(ctx context.Context, s Signer, o Order) (*Mail, error) {
-	if o.Content == nil {
-		return nil, fmt.Errorf("%w: its content is gone", ErrUnfit)
-	}
-	data, err := compose.Message(o.Message, o.Content)
+	data, err := o.compose()
 	if err != nil {
-		return nil, fmt.Errorf("%w: compose: %w", ErrUnfit, err)
+		return nil, err
 	}
 	keys, err := o.keys(ctx, s)
 	if err != nil {
@@ -73,6 +72,20 @@ func Envelope(ctx context.Context, s Signer, o Order) (*Mail, error) {
 		return nil, fmt.Errorf("%w: sign: %w", ErrUnfit, err)
 	}
 	return mail, nil
+}
+
+func (o Order) compose() ([]byte, error) {
+	switch {
+	case o.Composed != nil:
+		return o.Composed, nil
+	case o.Content == nil:
+		return nil, fmt.Errorf("%w: its content is gone", ErrUnfit)
+	}
+	data, err := compose.Message(o.Message, o.Content)
+	if err != nil {
+		return nil, fmt.Errorf("%w: compose: %w", ErrUnfit, err)
+	}
+	return data, nil
 }
 
 func (o Order) keys(ctx context.Context, s Signer) ([]dkim.Key, error) {

@@ -23,8 +23,11 @@ import (
 type Submission struct {
 	// Message is complete: recipients with their first states, envelopes with
 	// reverse-paths. An envelope without NextAt is due when the message is.
-	Message        *email.Message
-	Content        *email.Content
+	Message *email.Message
+	Content *email.Content
+	// Composed is the mail made of both, before signing, if it is at hand: a delivery by
+	// this same process need not compose it again.
+	Composed       []byte
 	IdempotencyKey string // empty: none
 	// Fingerprint tells requests under one IdempotencyKey apart.
 	Fingerprint [32]byte
@@ -169,7 +172,8 @@ func (m *Messages) Accept(ctx context.Context, s *Submission) (msg *email.Messag
 		value = base64.RawURLEncoding.EncodeToString(s.Fingerprint[:]) + " " + id
 		idem = keys.idempotency(s.IdempotencyKey)
 	}
-	args, err := m.acceptArgs(msg, s, id, value)
+	fixed := toMeta(msg)
+	args, err := m.acceptArgs(msg, fixed, s, id, value)
 	if err != nil {
 		return nil, false, fmt.Errorf("accept %s: %w", msg.ID, err)
 	}
@@ -187,6 +191,7 @@ func (m *Messages) Accept(ctx context.Context, s *Submission) (msg *email.Messag
 	}
 	standing, _ := at(answer, 0).(string)
 	if standing == value {
+		m.handoff.put(msg, fixed, s.Composed, time.Now())
 		return msg, false, nil
 	}
 	earlier, err := m.replay(ctx, msg.World, standing, s.Fingerprint)
@@ -212,8 +217,8 @@ type parts struct {
 	events            []string
 }
 
-func (m *Messages) partsOf(msg *email.Message, content *email.Content) (p parts, err error) {
-	if p.meta, err = encodeMeta(msg); err != nil {
+func (m *Messages) partsOf(msg *email.Message, fixed *meta, content *email.Content) (p parts, err error) {
+	if p.meta, err = json.Marshal(fixed); err != nil {
 		return p, err
 	}
 	if p.state, err = encodeState(msg); err != nil {
@@ -245,8 +250,8 @@ func (m *Messages) partsOf(msg *email.Message, content *email.Content) (p parts,
 	return p, nil
 }
 
-func (m *Messages) acceptArgs(msg *email.Message, s *Submission, id, value string) ([]any, error) {
-	p, err := m.partsOf(msg, s.Content)
+func (m *Messages) acceptArgs(msg *email.Message, fixed *meta, s *Submission, id, value string) ([]any, error) {
+	p, err := m.partsOf(msg, fixed, s.Content)
 	if err != nil {
 		return nil, err
 	}

@@ -147,7 +147,7 @@ func (b *Batches) stage(ctx context.Context, pipe redis.Pipeliner, msg *email.Me
 	if err != nil {
 		return 0, err
 	}
-	p, err := b.messages.partsOf(msg, content)
+	p, err := b.messages.partsOf(msg, toMeta(msg), content)
 	if err != nil {
 		return 0, err
 	}

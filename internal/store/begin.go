@@ -23,12 +23,13 @@ const (
 
 // Start is what Begin answers. Message and Content are set when Verdict is
 // Begun; Message without Content for Early and Occupied. Content is nil if it
-// was forgotten.
+// was forgotten, and where Composed is the whole mail, before signing.
 type Start struct {
-	Verdict Verdict
-	Fence   int64
-	Message *email.Message
-	Content *email.Content
+	Verdict  Verdict
+	Fence    int64
+	Message  *email.Message
+	Content  *email.Content
+	Composed []byte
 }
 
 // Claim names one attempt that a worker holds.
@@ -45,9 +46,12 @@ type Claim struct {
 //
 //	KEYS 7 copy of the suppressions
 //	ARGV 6 envelope, 7 generation, 8 worker, 9 nonce, 10 due score,
-//	     11 earliest next time that counts as due
+//	     11 earliest next time that counts as due, 12 1 if the caller has at hand what
+//	     never changes of the message
 //
-// Returns {'gone'}, {verdict} or {verdict, fence, record as HGETALL, body or false}.
+// Returns {'gone'}, {verdict} or {verdict, fence, record as HGETALL, body or false}; at
+// the first attempt of who has the rest at hand only what changes of the record, and of
+// the body whether it is kept.
 // Safe to run twice: the nonce is made once per call, and a second run that finds
 // it holding the envelope answers as the first.
 const beginScript = `
@@ -57,6 +61,9 @@ if not e then return {'gone'} end
 
 local function loaded(verdict)
   local body = false
+  if verdict == 'begun' and ARGV[12] == '1' and e.f == 1 then
+    return {verdict, e.f, {'s', raw}, redis.call('EXISTS', KEYS[6]) == 1 and '' or false}
+  end
   if verdict == 'begun' then body = redis.call('GET', KEYS[6]) end
   return {verdict, e.f or 0, redis.call('HGETALL', KEYS[1]), body}
 end
@@ -127,20 +134,24 @@ func (m *Messages) Begin(ctx context.Context, w email.World, id string, envelope
 		return &Start{Verdict: Over}, nil
 	}
 	names := append(m.changeKeys(keys, name), keys.listed())
+	ours, atHand := m.handoff.take(w, id, time.Now()), 0
+	if ours != nil {
+		atHand = 1
+	}
 	args := append(m.changeArgs(keys, name, now), envelope, generation, worker, rand.Text()[:12],
-		toMS(now.Add(lookAfter)), toMS(now.Add(earlySlack)))
+		toMS(now.Add(lookAfter)), toMS(now.Add(earlySlack)), atHand)
 	answer, err := m.scripts.begin.Run(ctx, m.rdb, names, args...).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("begin %s envelope %d: %w", id, envelope, err)
 	}
-	start, err := m.readStart(w, name, answer)
+	start, err := m.readStart(w, name, answer, ours)
 	if err != nil {
 		return start, fmt.Errorf("begin %s envelope %d: %w", id, envelope, err)
 	}
 	return start, nil
 }
 
-func (m *Messages) readStart(w email.World, id string, answer []any) (*Start, error) {
+func (m *Messages) readStart(w email.World, id string, answer []any, ours *handedMail) (*Start, error) {
 	verdict, _ := at(answer, 0).(string)
 	start := &Start{Verdict: Verdict(verdict)}
 	switch start.Verdict {
@@ -154,11 +165,19 @@ func (m *Messages) readStart(w email.World, id string, answer []any) (*Start, er
 	}
 	start.Fence, _ = at(answer, 1).(int64)
 	pairs, _ := at(answer, 2).([]any)
+	fields := pairsToMap(pairs)
+	body, kept := at(answer, 3).(string)
 	var err error
-	if start.Message, err = decodeMessage(w, id, pairsToMap(pairs)); err != nil {
+	if _, whole := fields["m"]; !whole && ours != nil {
+		if start.Message, err = assemble(w, id, *ours.meta, fields); err == nil && kept {
+			start.Composed = ours.composed
+		}
+		return start, err
+	}
+	if start.Message, err = decodeMessage(w, id, fields); err != nil {
 		return nil, err
 	}
-	if body, ok := at(answer, 3).(string); ok && start.Verdict == Begun {
+	if kept && start.Verdict == Begun {
 		start.Content, err = m.packer.unpackContent(body)
 	}
 	return start, err

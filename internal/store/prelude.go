@@ -116,7 +116,8 @@ local function save()
     redis.call('ZREM', stem .. before, id)
     redis.call('ZADD', stem .. after, 0, id)
   end
-  redis.call('HSET', KEYS[1], 's', cjson.encode(s))
+  raw = cjson.encode(s)
+  redis.call('HSET', KEYS[1], 's', raw)
 end
 `
 

@@ -170,8 +170,8 @@ func impliedMessageID(m *email.Message) string {
 	return "<" + m.ID + "@" + domain + ">"
 }
 
-func encodeMeta(m *email.Message) ([]byte, error) {
-	out := meta{
+func toMeta(m *email.Message) *meta {
+	out := &meta{
 		Key: m.KeyID, Created: toMS(m.CreatedAt), From: mailbox(m.From), To: toMailboxes(m.To),
 		Cc: toMailboxes(m.Cc), Bcc: toMailboxes(m.Bcc), ReplyTo: toMailboxes(m.ReplyTo),
 		Subject: m.Subject, Tags: m.Tags, Metadata: m.Metadata, SizeBytes: m.SizeBytes,
@@ -195,7 +195,7 @@ func encodeMeta(m *email.Message) ([]byte, error) {
 	for _, e := range m.Envelopes {
 		out.Envelopes = append(out.Envelopes, envelopeMeta{Domain: e.Domain, ReversePath: e.ReversePath, Sandbox: e.Sandbox})
 	}
-	return json.Marshal(out)
+	return out
 }
 
 func encodeState(m *email.Message) ([]byte, error) {
@@ -234,6 +234,11 @@ func decodeMessage(w email.World, id string, fields map[string]string) (*email.M
 	if err := json.Unmarshal([]byte(fields["m"]), &fixed); err != nil {
 		return nil, fmt.Errorf("decode message %s: %w: %w", long(id), ErrBroken, err)
 	}
+	return assemble(w, id, fixed, fields)
+}
+
+// assemble makes a message of its fixed part and the fields that change.
+func assemble(w email.World, id string, fixed meta, fields map[string]string) (*email.Message, error) {
 	now, err := decodeState(fields["s"])
 	if err != nil {
 		return nil, fmt.Errorf("decode message %s: %w", long(id), err)

@@ -119,7 +119,7 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 	o = o.withDefaults()
 	rdb.AddHook(typed{})
 	room := &room{}
-	messages := &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker(), room: room}
+	messages := &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker(), room: room, handoff: newHandoff()}
 	answers := &Answers{
 		rdb: rdb, messages: messages, sealer: o.Sealer, hold: redis.NewScript(holdKeyScript), keep: redis.NewScript(keepAnswerScript),
 	}
@@ -150,6 +150,7 @@ type Messages struct {
 	scripts *scripts
 	packer  *packer
 	room    *room
+	handoff *handoff
 }
 
 // scripts are the Lua scripts that change a message.
