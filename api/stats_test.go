@@ -23,8 +23,8 @@ func (h *house) follow() {
 	}
 	part.Tally = store.NewTally()
 	for _, entry := range part.Entries {
-		found := happened[entry.Message]
-		part.Tally.Count(found.Message, found.Events[entry.Index], "example.org")
+		sample, _ := happened[entry.Message].Sample(entry.Index)
+		part.Tally.Count(sample, "example.org")
 	}
 	if _, err := h.store.Deliveries.Follow(ctx, part, part.To, nil, time.Now()); err != nil {
 		h.t.Fatal(err)

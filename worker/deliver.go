@@ -81,7 +81,7 @@ func (w *Worker) deliver(ctx context.Context, job queue.Delivery) (err error) {
 func (w *Worker) delivery(job queue.Delivery, start *store.Start) *delivery {
 	d := &delivery{
 		w: w, job: job, m: start.Message, content: start.Content, composed: start.Composed, begun: w.o.Now(),
-		claim: store.Claim{World: job.World, Message: job.Message, Envelope: job.Envelope, Fence: start.Fence},
+		claim: store.Claim{World: job.World, Message: job.Message, Envelope: job.Envelope, Fence: start.Fence, Known: start.Message},
 	}
 	d.env = &d.m.Envelopes[job.Envelope]
 	d.to = open(d.m, job.Envelope)

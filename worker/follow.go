@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -140,7 +141,7 @@ func (w *Worker) followSome(ctx context.Context, s shardID) (more bool, err erro
 	}
 	w.complain("webhook cannot be read", broken)
 	entries := part.Entries
-	happened, broken, err := w.o.Store.Deliveries.Briefly(ctx, part.World, entries)
+	happened, broken, err := w.o.Store.Deliveries.Briefly(ctx, part.World, unread(entries, hooks))
 	if err != nil {
 		return false, err
 	}
@@ -175,23 +176,36 @@ func wanted(entries []store.StreamEntry, happened map[string]*store.Happened, ho
 	return list
 }
 
+// unread are the entries of which more must be known than they tell: all if somebody
+// wants to hear of events.
+func unread(entries []store.StreamEntry, hooks []*store.Webhook) []store.StreamEntry {
+	if len(hooks) > 0 {
+		return entries
+	}
+	return slices.DeleteFunc(slices.Clone(entries), func(e store.StreamEntry) bool { return e.Sample != nil && !e.Suppresses })
+}
+
 // tally counts the events of messages.
 func tally(entries []store.StreamEntry, happened map[string]*store.Happened) *store.Tally {
 	t := store.NewTally()
 	for _, entry := range entries {
-		if e, ok := happened[entry.Message].Event(entry.Index); ok {
-			t.Count(happened[entry.Message].Message, e, providerOf(e))
+		e, ok := happened[entry.Message].Sample(entry.Index)
+		if entry.Sample != nil {
+			e, ok = *entry.Sample, true
+		}
+		if ok {
+			t.Count(e, providerOf(e))
 		}
 	}
 	return t
 }
 
 // providerOf is who answered, as far as an event tells.
-func providerOf(e email.Event) string {
-	if e.Reply == nil || e.Reply.MXHost == "" {
+func providerOf(e store.Sample) string {
+	if e.MXHost == "" {
 		return ""
 	}
-	return mx.Provider(e.Reply.MXHost)
+	return mx.Provider(e.MXHost)
 }
 
 func (w *Worker) complain(what string, broken []error) {

@@ -58,7 +58,7 @@ func (w *Worker) unreadable(ctx context.Context, job queue.Delivery, start *stor
 	}
 	if start != nil && start.Message != nil {
 		w.o.Log.Error("quarantined: the content cannot be read", "message", job.Message, "envelope", job.Envelope, "error", printable(err.Error(), maxDetail))
-		claim := store.Claim{World: job.World, Message: job.Message, Envelope: job.Envelope, Fence: start.Fence}
+		claim := store.Claim{World: job.World, Message: job.Message, Envelope: job.Envelope, Fence: start.Fence, Known: start.Message}
 		_, err := w.o.Store.Messages.Quarantine(ctx, claim, "its content cannot be read", w.o.Now())
 		if errors.Is(err, store.ErrLostFence) {
 			return nil

@@ -43,7 +43,8 @@ type Submission struct {
 //	ARGV 1 id, 2 idempotency value (empty: none), 3 its TTL in ms, 4 meta, 5 state,
 //	     6 body (empty: none is kept), 7 purge score (empty: not finished), 8 number of due entries,
 //	     then each as envelope and score, then the number of recipients, their
-//	     normalized addresses, what was known of each one's suppressions, then the events
+//	     normalized addresses, what was known of each one's suppressions, then of
+//	     each recipient its event, and what this counts for
 //
 // Returns {the idempotency value that stands now (empty without one)}, or {empty, what
 // is known of each recipient's suppressions} if that is something else. Safe to run
@@ -72,9 +73,9 @@ for _ = 1, tonumber(ARGV[8]) do
   at = at + 2
 end
 at = first + 2 * count + 1
-for position = 0, #ARGV - at do
-  redis.call('RPUSH', KEYS[4], ARGV[at + position])
-  redis.call('XADD', KEYS[5], '*', 'm', id, 'p', position)
+for position = 0, count - 1 do
+  redis.call('RPUSH', KEYS[4], ARGV[at + 2 * position])
+  redis.call('XADD', KEYS[5], '*', 'm', id, 'p', position, 'c', ARGV[at + 2 * position + 1])
 end
 for i = 9, #KEYS do redis.call('ZADD', KEYS[i], 0, id) end
 if value ~= '' then redis.call('SET', KEYS[1], value, 'PX', ARGV[3]) end
@@ -215,6 +216,7 @@ type parts struct {
 	purge             string   // score; empty: it is not finished
 	due               []string // each entry as envelope and score
 	events            []string
+	samples           []string // what each event adds to the statistics
 }
 
 func (m *Messages) partsOf(msg *email.Message, fixed *meta, content *email.Content) (p parts, err error) {
@@ -246,6 +248,11 @@ func (m *Messages) partsOf(msg *email.Message, fixed *meta, content *email.Conte
 			return p, err
 		}
 		p.events = append(p.events, string(raw))
+		raw, err = json.Marshal(storedSample{At: toMS(msg.CreatedAt), Status: r.State.Status, sampleTail: tailOf(msg, nil)})
+		if err != nil {
+			return p, err
+		}
+		p.samples = append(p.samples, string(raw))
 	}
 	return p, nil
 }
@@ -266,8 +273,8 @@ func (m *Messages) acceptArgs(msg *email.Message, fixed *meta, s *Submission, id
 	for _, r := range msg.Recipients {
 		args = append(args, s.Listed[r.Address.Normalized()])
 	}
-	for _, event := range p.events {
-		args = append(args, event)
+	for i, event := range p.events {
+		args = append(args, event, p.samples[i])
 	}
 	return args, nil
 }

@@ -90,7 +90,7 @@ for k = 4, #ARGV, 3 do
   for _, index in ipairs(todo.i) do redis.call('ZADD', prefix .. index, 0, id) end
   for position, event in ipairs(todo.e) do
     redis.call('RPUSH', prefix .. 'e:' .. id, event)
-    redis.call('XADD', KEYS[3], '*', 'm', id, 'p', position - 1)
+    redis.call('XADD', KEYS[3], '*', 'm', id, 'p', position - 1, 'c', todo.c[position])
   end
   local due = todo.d or {}
   for i = 1, #due, 2 do redis.call('ZADD', KEYS[4], due[i + 1], id .. ':' .. due[i]) end
@@ -106,6 +106,7 @@ return {'ok'}
 type stagedTodo struct {
 	Indexes []string `json:"i"`
 	Events  []string `json:"e"`
+	Samples []string `json:"c"` // of each event, what it counts for
 	Due     []string `json:"d,omitempty"`
 	Purge   string   `json:"p,omitempty"`
 }
@@ -151,7 +152,7 @@ func (b *Batches) stage(ctx context.Context, pipe redis.Pipeliner, msg *email.Me
 	if err != nil {
 		return 0, err
 	}
-	todo := stagedTodo{Events: p.events, Due: p.due, Purge: p.purge}
+	todo := stagedTodo{Events: p.events, Samples: p.samples, Due: p.due, Purge: p.purge}
 	for _, name := range append(keys.indexes(msg), keys.status(msg.Status())) {
 		todo.Indexes = append(todo.Indexes, strings.TrimPrefix(name, keys.prefix))
 	}

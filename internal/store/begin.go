@@ -38,6 +38,9 @@ type Claim struct {
 	Message  string
 	Envelope int
 	Fence    int64
+	// Known is the message as Begin gave it, nil if it is not at hand: it spares the
+	// follower to read it again.
+	Known *email.Message
 	// Repair: the caller is not the attempt's worker, and ends it in its place.
 	Repair bool
 }

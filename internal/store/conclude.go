@@ -24,7 +24,8 @@ type Concluded struct {
 //
 //	KEYS 7 attempts
 //	ARGV 16 start of the attempt (0: it is not counted), 17 the attempt, 18... per
-//	     outcome: recipient, status, 1 if unknown, reason, event tail, reply
+//	     outcome: recipient, status, 1 if unknown, reason, event tail, reply, what it
+//	     counts for
 //
 // A holder who is late, since a repair ended its attempt, still says what was
 // delivered or bounced while the envelope waits: it is no longer tried again. The
@@ -35,7 +36,7 @@ type Concluded struct {
 // canceled unless it was delivered or bounced.
 const concludeScript = `
 local known = false
-for k = 18, #ARGV, 6 do
+for k = 18, #ARGV, 7 do
   local r = s.r[tonumber(ARGV[k]) + 1]
   if not r or (r.e or 0) ~= envelope then return redis.error_reply('ERR an outcome outside the envelope') end
   if r.s == 'scheduled' then return redis.error_reply('ERR an outcome before its time') end
@@ -51,9 +52,9 @@ if started > 0 then
   redis.call('RPUSH', KEYS[7], string.format('%d ', e.a) .. ARGV[17])
 end
 
-for k = 18, #ARGV, 6 do
+for k = 18, #ARGV, 7 do
   local i = tonumber(ARGV[k]) + 1
-  local r, status, reason, tail = s.r[i], ARGV[k + 1], ARGV[k + 3], ARGV[k + 4]
+  local r, status, reason, tail, sample = s.r[i], ARGV[k + 1], ARGV[k + 3], ARGV[k + 4], ARGV[k + 6]
   local settled = status == 'delivered' or status == 'bounced'
   if not FINAL[r.s] and (settled or not repaired) then
     if ARGV[k + 2] == '1' then r.u = (r.u or 0) + 1 end
@@ -66,15 +67,15 @@ for k = 18, #ARGV, 6 do
     if settled then
       r.x = nil
       if status == 'delivered' then r.d = tonumber(now) else r.b = tonumber(now) end
-      become(i, status, nil, tail)
+      become(i, status, nil, tail, sample)
     elseif r.x then
       drop(i)
     elseif status == 'deferred' then
       r.n = tonumber(ARGV[8])
-      become(i, status, nil, tail)
+      become(i, status, nil, tail, sample)
     else
       if reason == 'expired' and (r.u or 0) > 0 then reason = 'outcome_unknown' end
-      become(i, status, reason, tail)
+      become(i, status, reason, tail, sample)
     end
   end
 end
@@ -125,7 +126,7 @@ func (m *Messages) conclude(ctx context.Context, c Claim, a *email.Attempt, next
 	}
 	args := append(m.giveBackArgs(keys, id, c, wait(a, nextAt), now, how), toMS(a.StartedAt), blob)
 	for _, o := range a.Outcomes {
-		more, err := outcomeArgs(o)
+		more, err := outcomeArgs(c.Known, o)
 		if err != nil {
 			return nil, fmt.Errorf("conclude %s envelope %d: %w", c.Message, c.Envelope, err)
 		}
@@ -210,8 +211,8 @@ func (m *Messages) giveBack(ctx context.Context, script *redis.Script, names []s
 	}, nil
 }
 
-// outcomeArgs are the six arguments of one outcome.
-func outcomeArgs(o email.Outcome) ([]any, error) {
+// outcomeArgs are the seven arguments of one outcome; m is nil if it is not at hand.
+func outcomeArgs(m *email.Message, o email.Outcome) ([]any, error) {
 	tail := eventTail{Detail: o.Detail, Reply: toReply(o.Reply)}
 	reason := ""
 	switch o.Status {
@@ -238,7 +239,7 @@ func outcomeArgs(o email.Outcome) ([]any, error) {
 	if o.Unknown {
 		unknown = 1
 	}
-	text, err := encodeTail(tail)
+	text, err := members(tail)
 	if err != nil {
 		return nil, err
 	}
@@ -248,5 +249,11 @@ func outcomeArgs(o email.Outcome) ([]any, error) {
 			return nil, err
 		}
 	}
-	return []any{o.Recipient, string(o.Status), unknown, reason, text, last}, nil
+	sample := ""
+	if m != nil {
+		if sample, err = tailOf(m, o.Reply).words(); err != nil {
+			return nil, err
+		}
+	}
+	return []any{o.Recipient, string(o.Status), unknown, reason, text, last, sample}, nil
 }

@@ -37,9 +37,9 @@ type eventTail struct {
 	Suppress int             `json:"h,omitempty"` // 1: the recipient is to be suppressed
 }
 
-// encodeTail returns the members of a tail without braces, empty if there is none.
-func encodeTail(t eventTail) (string, error) {
-	raw, err := json.Marshal(t)
+// members returns those of a JSON object without braces, empty if there is none.
+func members(object any) (string, error) {
+	raw, err := json.Marshal(object)
 	return strings.TrimSuffix(strings.TrimPrefix(string(raw), "{"), "}"), err
 }
 

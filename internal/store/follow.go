@@ -31,6 +31,8 @@ type StreamEntry struct {
 	Message    string
 	Index      int  // of the event in the message's list
 	Suppresses bool // it is a bounce whose recipient is to be suppressed
+	// Sample is what it adds to the statistics; nil if the message tells.
+	Sample *Sample
 
 	Suppression *email.SuppressionEvent // nil: it is a message's
 }
@@ -90,6 +92,11 @@ func decodeStreamEntry(w email.World, x redis.XMessage) (StreamEntry, error) {
 		return e, fmt.Errorf("%w: an entry of a stream", ErrBroken)
 	}
 	e.Message, e.Index, e.Suppresses = long(id), index, x.Values["b"] == "1"
+	if raw, ok := x.Values["c"].(string); ok {
+		if e.Sample, err = decodeSample(raw); err != nil {
+			return e, err
+		}
+	}
 	return e, nil
 }
 
@@ -122,6 +129,16 @@ func after(p Position) string {
 type Happened struct {
 	Message *email.Message
 	Events  map[int]email.Event // by index
+}
+
+// Sample is what one of its events adds to the statistics; false, also of nil, if there
+// is none.
+func (h *Happened) Sample(index int) (Sample, bool) {
+	e, ok := h.Event(index)
+	if !ok {
+		return Sample{}, false
+	}
+	return sampleOf(h.Message, e), true
 }
 
 // Event is one of its events; false, also of nil, if there is none.

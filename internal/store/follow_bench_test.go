@@ -40,11 +40,11 @@ func BenchmarkFollow(b *testing.B) {
 		}
 		part.Tally = NewTally()
 		for _, entry := range part.Entries {
-			e, ok := happened[entry.Message].Event(entry.Index)
+			e, ok := happened[entry.Message].Sample(entry.Index)
 			if !ok {
 				b.Fatal("an event is missing")
 			}
-			part.Tally.Count(happened[entry.Message].Message, e, "example.org")
+			part.Tally.Count(e, "example.org")
 		}
 		if moved, err := s.Deliveries.Follow(b.Context(), part, part.To, nil, start()); err != nil || !moved {
 			b.Fatal(moved, err)

@@ -38,7 +38,9 @@ import (
 //	v:<id>      string, the envelopes' stub after the record was forgotten: JSON,
 //	            type stub in forget.go
 //	events      stream, one entry per event: m = <id>, p = its position, b = 1 if it
-//	            is a bounce that suppresses its recipient; or g = an event of a
+//	            is a bounce that suppresses its recipient, or c = what it adds to
+//	            the statistics, JSON, type storedSample in sample.go (without c
+//	            the message tells); or g = an event of a
 //	            suppression, JSON, type storedSuppressionEvent in suppressions.go.
 //	            Trimmed past MetadataRetention
 //	trimmed     string, the id of the last entry that was trimmed off events

@@ -43,9 +43,11 @@ end
 local before = derive()
 
 -- event appends one event of recipient i (from 1) and counts its seq. tail is
--- JSON members without braces; statuses and reasons are words of a-z and _.
+-- JSON members without braces; sample is what the statistics need to know, each
+-- member behind a comma (sample.go; nil or empty: the follower reads the message);
+-- statuses and reasons are words of a-z and _.
 local made = 0
-local function event(i, previous, tail)
+local function event(i, previous, tail, sample)
   local r = s.r[i]
   r.q = (r.q or 0) + 1
   local high, low = math.floor(made / 32) + 1, made % 32 + 1
@@ -57,20 +59,22 @@ local function event(i, previous, tail)
   if r.w then text = text .. ',"w":"' .. r.w .. '"' end
   if tail ~= '' then text = text .. ',' .. tail end
   local length = redis.call('RPUSH', KEYS[2], text .. '}')
+  local entry = {'m', id, 'p', length - 1}
   if string.find(tail, '"h":1', 1, true) then -- quotes inside of texts are escaped
-    redis.call('XADD', KEYS[3], '*', 'm', id, 'p', length - 1, 'b', 1)
-  else
-    redis.call('XADD', KEYS[3], '*', 'm', id, 'p', length - 1)
+    entry[5], entry[6] = 'b', 1
+  elseif (sample or '') ~= '' then
+    entry[5], entry[6] = 'c', '{"a":' .. now .. ',"s":"' .. r.s .. '","p":"' .. previous .. '"' .. sample .. '}'
   end
+  redis.call('XADD', KEYS[3], '*', unpack(entry))
 end
 
 -- become moves recipient i to a status; the caller has checked the edge.
-local function become(i, status, reason, tail)
+local function become(i, status, reason, tail, sample)
   local r = s.r[i]
   local previous = r.s
   r.s, r.w = status, reason
   if FINAL[status] then r.n = nil end
-  event(i, previous, tail)
+  event(i, previous, tail, sample)
 end
 
 -- drop is what a cancel (r.x is 1) or a newer message (2) makes of recipient i: its

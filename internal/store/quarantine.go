@@ -26,7 +26,7 @@ func (e ended) tail() string {
 	if detail == "" {
 		detail = fmt.Sprintf("quarantined: the worker died during %d attempts in a row", maxDeaths)
 	}
-	text, err := encodeTail(eventTail{Detail: detail, Category: "other"})
+	text, err := members(eventTail{Detail: detail, Category: "other"})
 	if err != nil {
 		return "" // words and a sentence: cannot be refused
 	}
@@ -125,7 +125,7 @@ func (m *Messages) GiveUp(ctx context.Context, e Entry, now time.Time) (bool, er
 	if err != nil {
 		return false, fmt.Errorf("give up %q: %w", e.Message, err)
 	}
-	tail, err := encodeTail(eventTail{Detail: "quarantined until it expired", Category: "other"})
+	tail, err := members(eventTail{Detail: "quarantined until it expired", Category: "other"})
 	if err != nil {
 		return false, fmt.Errorf("give up %s envelope %d: %w", e.Message, e.Envelope, err)
 	}

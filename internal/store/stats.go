@@ -130,7 +130,7 @@ func (c counter) field() string { return c.group.letter() + ":" + c.name + ":" +
 func NewTally() *Tally { return &Tally{minutes: make(map[int64]map[counter]int)} }
 
 // Count adds one event. provider is who answered, empty if nobody did.
-func (t *Tally) Count(m *email.Message, e email.Event, provider string) {
+func (t *Tally) Count(e Sample, provider string) {
 	minute := e.At.Truncate(Minute.Length()).Unix()
 	counters := t.minutes[minute]
 	if counters == nil {
@@ -139,8 +139,8 @@ func (t *Tally) Count(m *email.Message, e email.Event, provider string) {
 	}
 	add := func(name string) {
 		counters[counter{ByStatus, name, ""}]++
-		counters[counter{ByStream, name, m.Stream}]++
-		for _, tag := range m.Tags {
+		counters[counter{ByStream, name, e.Stream}]++
+		for _, tag := range e.Tags {
 			counters[counter{ByTag, name, tag}]++
 		}
 		if provider != "" {
@@ -153,8 +153,8 @@ func (t *Tally) Count(m *email.Message, e email.Event, provider string) {
 	if e.Status != email.Queued && e.Status != email.Scheduled {
 		add(string(e.Status))
 	}
-	if e.Reply != nil && e.Status.Final() {
-		add("l" + strconv.Itoa(latencyStep(e.At.Sub(m.Due()))))
+	if !e.Due.IsZero() && e.Status.Final() {
+		add("l" + strconv.Itoa(latencyStep(e.At.Sub(e.Due))))
 	}
 }
 

@@ -24,7 +24,8 @@ func (f *fixture) countAll(t *testing.T) *Stretch {
 	}
 	part.Tally = NewTally()
 	for _, e := range part.Entries {
-		part.Tally.Count(happened[e.Message].Message, happened[e.Message].Events[e.Index], "example.org")
+		sample, _ := happened[e.Message].Sample(e.Index)
+		part.Tally.Count(sample, "example.org")
 	}
 	if moved, err := f.Deliveries.Follow(t.Context(), part, part.To, nil, start()); err != nil || !moved {
 		t.Fatalf("Follow = %v, %v", moved, err)
@@ -88,6 +89,36 @@ func TestStatsAreBounded(t *testing.T) {
 		}
 		if err != nil || got[0].Value != Rest || total != int64(Minute.fields()+50) {
 			t.Errorf("%d counted, first %q, %v", total, got[0].Value, err)
+		}
+	})
+}
+
+// What the entries of the stream tell is what the messages would.
+func TestSamplesTellWhatTheMessagesTell(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		msg := f.accept(t, draft(f.Messages, "ada@example.org"))
+		began, err := f.Messages.Begin(t.Context(), msg.World, msg.ID, 0, 0, "w1", start())
+		if err != nil {
+			t.Fatal(err)
+		}
+		claim := Claim{World: msg.World, Message: msg.ID, Fence: began.Fence, Known: began.Message}
+		f.conclude(t, claim, start().Add(2*time.Second), email.Outcome{
+			Status: email.Delivered, Reply: &email.Reply{Code: 250, Text: "Ok", MXHost: "mx1.example.org", At: start()},
+		})
+		part, err := f.Deliveries.Unfollowed(t.Context(), email.Live, 0, 10)
+		if err != nil || len(part.Entries) != 2 {
+			t.Fatalf("Unfollowed = %+v, %v", part, err)
+		}
+		happened, _, err := f.Deliveries.Happened(t.Context(), email.Live, part.Entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range part.Entries {
+			want, ok := happened[entry.Message].Sample(entry.Index)
+			if !ok || entry.Sample == nil {
+				t.Fatalf("entry %d tells %v, the message %t", entry.Index, entry.Sample, ok)
+			}
+			equal(t, "sample", *entry.Sample, want)
 		}
 	})
 }
