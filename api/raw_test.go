@@ -34,7 +34,7 @@ func TestRaw(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wire, err := sign.Envelope(ctx, signer{}, sign.Order{Message: msg, Content: start.Content})
+	wire, err := sign.Envelope(ctx, signer{}, sign.Order{Message: msg, Content: start.Content, Composed: start.Composed})
 	if err != nil {
 		t.Fatal(err)
 	}
