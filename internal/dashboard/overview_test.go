@@ -29,9 +29,8 @@ func (w *world) follow() {
 	}
 	stretch.Tally = store.NewTally()
 	for _, e := range stretch.Entries {
-		h := happened[e.Message]
-		if event, ok := h.Event(e.Index); ok {
-			stretch.Tally.Count(h.Message, event, "mx.sandbox.test")
+		if sample, ok := happened[e.Message].Sample(e.Index); ok {
+			stretch.Tally.Count(sample, "mx.sandbox.test")
 		}
 	}
 	if _, err := w.store.Deliveries.Follow(ctx, stretch, stretch.To, nil, time.Now()); err != nil {
