@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests need beside Go, where it is missing: redis-server (the
-# store and queue run on a real one), Python with its DKIM verifier and with aiosmtpd
-# (mail and signatures are read back by implementations that are not ours), and the
+# store and queue run on a real one), Python with its DKIM verifier and with aiosmtpd,
+# Perl with its MIME reader and DKIM verifier (mail and signatures are read back by
+# implementations that are not ours), and the
 # mail servers Postfix and Exim. Those are not installed: they would become this
 # machine's mail server, and exclude each other. Their packages are unpacked into a
 # cache instead, and nss_wrapper gives them the users that they would have made.
@@ -15,6 +16,7 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev) # the race detector links with it
 [ -x /usr/bin/python3 ] || missing+=(python3)
 /usr/bin/python3 -c 'import dkim, nacl' 2>/dev/null || missing+=(python3-dkim python3-nacl)
+/usr/bin/perl -MMIME::Parser -MMail::DKIM::Verifier -e 1 2>/dev/null || missing+=(libmime-tools-perl libmail-dkim-perl)
 command -v npm >/dev/null || missing+=(nodejs npm) # the linter of openapi.yaml
 /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || missing+=(python3-aiosmtpd)
 ldconfig -p 2>/dev/null | grep -q libnss_wrapper || [ -n "$(ls /usr/lib/*/libnss_wrapper.so 2>/dev/null)" ] || missing+=(libnss-wrapper)

@@ -21,7 +21,7 @@ import (
 
 const shapes = 640
 
-// TestReadBack composes every shape and reads it with two readers that are not ours.
+// TestReadBack composes every shape and reads it with three readers that are not ours.
 func TestReadBack(t *testing.T) {
 	var raws [][]byte
 	for seed := range uint64(shapes) {
@@ -38,12 +38,13 @@ func TestReadBack(t *testing.T) {
 		}
 		raws = append(raws, raw)
 	}
-	python := readWithPython(t, raws)
+	python := readWith(t, raws, pythonInterpreter(), "-I", "testdata/read.py")
+	perl := readWith(t, raws, "/usr/bin/perl", "testdata/read.pl")
 	for seed := range uint64(shapes) {
 		m, c, want := shape(seed)
-		for reader, got := range map[string]mail{"go-message": readWithGo(t, raws[seed]), "python": python[seed]} {
+		for reader, got := range map[string]mail{"go-message": readWithGo(t, raws[seed]), "python": python[seed], "perl": perl[seed]} {
 			if diff := cmp.Diff(lastLine(want, m, c), got, cmpopts.EquateEmpty()); diff != "" {
-				t.Fatalf("shape %d, %s: -want +got:\n%s\n%s", seed, reader, diff, raws[seed])
+				t.Errorf("shape %d, %s: -want +got:\n%s\n%s", seed, reader, diff, raws[seed])
 			}
 		}
 	}
@@ -151,22 +152,27 @@ func goLeaves(t *testing.T, entity *message.Entity, path []string) []leaf {
 	return []leaf{l}
 }
 
-// readWithPython reads the mails with Python's email package, in one process.
-func readWithPython(t *testing.T, raws [][]byte) []mail {
-	t.Helper()
-	python := "/usr/bin/python3"
-	if _, err := os.Stat(python); err != nil {
-		python = "python3"
+// pythonInterpreter is Debian's, or what there is.
+func pythonInterpreter() string {
+	const debian = "/usr/bin/python3"
+	if _, err := os.Stat(debian); err != nil {
+		return "python3"
 	}
+	return debian
+}
+
+// readWith reads the mails with another program, all in one process.
+func readWith(t *testing.T, raws [][]byte, program string, args ...string) []mail {
+	t.Helper()
 	var in bytes.Buffer
 	for _, raw := range raws {
 		in.WriteString(base64.StdEncoding.EncodeToString(raw) + "\n")
 	}
-	cmd := exec.Command(python, "-I", "testdata/read.py")
+	cmd := exec.Command(program, args...)
 	cmd.Stdin, cmd.Stderr = &in, os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("python3 is needed to read the mails back: %v", err)
+		t.Fatalf("%s is needed to read the mails back (make test-tools): %v", program, err)
 	}
 	var mails []mail
 	for lines := bufio.NewReader(bytes.NewReader(out)); ; {
@@ -188,7 +194,7 @@ func readWithPython(t *testing.T, raws [][]byte) []mail {
 		mails = append(mails, m)
 	}
 	if len(mails) != len(raws) {
-		t.Fatalf("python read %d of %d mails", len(mails), len(raws))
+		t.Fatalf("%s read %d of %d mails", program, len(mails), len(raws))
 	}
 	return mails
 }

@@ -93,22 +93,28 @@ func shape(seed uint64) (*email.Message, *email.Content, mail) {
 	if r.IntN(2) == 0 {
 		c.Headers = append(c.Headers, email.Header{Name: "References", Value: strings.Repeat("<some.message.id@example.org> ", 1+r.IntN(20))})
 	}
-	if r.IntN(3) > 0 {
+	// Every combination of parts comes up ten times.
+	has := func(bit int) bool { return seed>>bit&1 == 1 }
+	if has(0) {
 		c.Text = pick(r, texts())
 	}
-	if r.IntN(3) > 0 {
+	if has(1) {
 		c.HTML = pick(r, texts())
 	}
-	for i := range r.IntN(5) {
+	for i := range 6 {
+		inline := i%2 == 0
+		if inline && !has(2) || !inline && !has(3) || i > 1 && r.IntN(2) == 0 {
+			continue
+		}
 		a := email.Attachment{Filename: pick(r, filenames()), ContentType: pick(r, []string{"application/pdf", "image/png", "text/csv; charset=utf-8"}), Content: pick(r, contents(r))}
-		if r.IntN(2) == 0 {
+		if inline {
 			a.ContentID = fmt.Sprintf("file%d@acme.com", i)
 		}
 		c.Attachments = append(c.Attachments, a)
 	}
-	if r.IntN(3) == 0 {
+	if has(4) {
 		c.Calendar = &email.Calendar{Method: pick(r, []string{"REQUEST", "CANCEL", "REPLY"}), Component: "VEVENT", Content: pick(r, calendars())}
-		if r.IntN(2) == 0 {
+		if has(5) {
 			c.Calendar.Filename = pick(r, filenames())
 		}
 	}
