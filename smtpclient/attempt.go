@@ -88,7 +88,11 @@ func localError(enhanced string, err error) *Error {
 func (a *attempt) run(ctx context.Context) {
 	for i := range a.plan.Hosts {
 		h := &a.plan.Hosts[i]
-		for _, addr := range a.t.silence.order(h.Addrs, time.Now()) {
+		addrs := h.Addrs
+		if len(addrs) > 1 {
+			addrs = a.t.silence.order(addrs, time.Now())
+		}
+		for _, addr := range addrs {
 			if a.dialled >= a.t.o.MaxAddresses || a.greeted >= a.t.o.MaxGreeted || ctx.Err() != nil {
 				a.giveUp(ctx)
 				return
@@ -171,7 +175,7 @@ func (a *attempt) serve(c *conn) *Error {
 		if err := newTransaction(a, c, to).run(); err != nil {
 			return err
 		}
-		if c.broken || a.worn(c) {
+		if c.broken || a.unsettled() == 0 || a.worn(c) {
 			return nil
 		}
 	}

@@ -29,24 +29,29 @@ func (tx *transaction) sendData() {
 		tx.conclude(tx.c.lost(StageBody, tx.c.ctx.Err()))
 		return
 	}
-	if err := tx.c.listen(StageBody); err != nil {
+	tx.c.log.stamp()
+	rest, early, err := w.beginDot()
+	if early != nil {
 		// A refusal counts; whatever it is, without the dot nothing was delivered.
-		tx.conclude(err)
+		tx.conclude(early)
 		return
 	}
 	var room [40]byte
-	tx.c.log.add("*", string(append(strconv.AppendInt(room[:0], tx.size, 10), " octets of data"...)))
-	tx.c.trace.body(tx.c, tx.size, w.start)
+	tx.c.log.also("*", string(append(strconv.AppendInt(room[:0], tx.size, 10), " octets of data"...)))
+	tx.c.trace.body(tx.c, tx.size, tx.c.spoke.Sub(w.start))
 	tx.c.log.also("C", ".")
 	tx.c.trace.command(tx.c, StageDot, ".")
+	if err == nil {
+		err = w.flush(rest)
+	}
 	// From the first octet of this write on, the server may have the whole mail.
-	if err := w.writeDot(); err != nil {
+	if err != nil {
 		tx.conclude(unknown(tx.c.lost(StageDot, err)))
 		return
 	}
-	raw, err := tx.c.answer(StageDot)
-	if err != nil {
-		tx.conclude(unknown(err))
+	raw, lost := tx.c.answer(StageDot)
+	if lost != nil {
+		tx.conclude(unknown(lost))
 		return
 	}
 	r := raw.reply()
@@ -108,7 +113,7 @@ func (tx *transaction) sendBody() (w bodyWriter, bodyErr, markErr error) {
 	default:
 	}
 	if bodyErr == nil {
-		bodyErr = w.flush()
+		bodyErr = w.flush(w.buf)
 	}
 	// Even if the body failed, Mark must not run on behind the caller's back.
 	return w, bodyErr, w.pause(mark)
@@ -151,7 +156,7 @@ func (w *bodyWriter) write(data []byte) error {
 		w.buf = w.stuffer.stuff(w.buf, data[:n])
 		data = data[n:]
 		if len(data) > 0 {
-			if err := w.flush(); err != nil {
+			if err := w.flush(w.buf); err != nil {
 				return err
 			}
 		}
@@ -169,31 +174,41 @@ func (w *bodyWriter) pause(mark <-chan error) error {
 	return err
 }
 
-// writeDot writes what is left with the final dot behind it: never anything more, or
-// a stray reply could be taken for the answer to it.
-func (w *bodyWriter) writeDot() error {
+// beginDot begins to write what is left with the final dot behind it: never anything
+// more, or a stray reply could be taken for the answer to it. If the server has spoken
+// before, nothing is written. What did not leave at once is left to flush.
+func (w *bodyWriter) beginDot() (rest []byte, early *Error, err error) {
 	w.buf = append(w.buf, ".\r\n"...)
-	return w.flush()
+	w.c.spoke = time.Now()
+	n, early, err := w.c.put(w.buf, StageBody, StageDot)
+	w.sent += int64(n)
+	return w.buf[n:], early, err
 }
 
 // flush writes a block within the time for one block, and within what is left at
 // the minimum rate since the body began: a server that takes an octet now and then
 // does not hold us for long.
-func (w *bodyWriter) flush() error {
-	if len(w.buf) == 0 {
+func (w *bodyWriter) flush(p []byte) error {
+	if len(p) == 0 {
+		w.done()
 		return nil
 	}
 	block := w.c.timeouts.Block
 	w.c.spoke = time.Now()
 	deadline := w.c.spoke.Add(block)
-	w.sent += int64(len(w.buf))
+	w.sent += int64(len(p))
 	slowest := w.start.Add(block + time.Duration(w.sent/minDataRate)*time.Second)
 	if slowest.Before(deadline) {
 		deadline = slowest
 	}
 	_ = w.c.nc.SetWriteDeadline(w.c.ctx.sooner(deadline))
-	_, err := w.c.nc.Write(w.buf)
-	w.buf = w.buf[:0]
-	w.c.out = w.buf // keep the buffer with the connection
+	_, err := w.c.nc.Write(p)
+	w.done()
 	return err
+}
+
+// done empties the buffer, and keeps it with the connection.
+func (w *bodyWriter) done() {
+	w.buf = w.buf[:0]
+	w.c.out = w.buf
 }

@@ -86,19 +86,44 @@ func (c *conn) queue(stage Stage, line, shown string) *Error {
 
 // flush writes the queued commands, if the server has said nothing behind our back.
 func (c *conn) flush(stage Stage) *Error {
-	if err := c.listen(stage); err != nil {
-		return err
-	}
 	c.spoke = time.Now()
-	_ = c.nc.SetDeadline(c.ctx.sooner(c.spoke.Add(c.timeouts.of(stage))))
-	c.asked = stage
-	_, err := c.nc.Write(c.out)
+	n, early, err := c.put(c.out, stage, stage)
+	if early != nil {
+		return early
+	}
+	if n < len(c.out) && err == nil {
+		_ = c.nc.SetDeadline(c.ctx.sooner(c.spoke.Add(c.timeouts.of(stage))))
+		c.asked = stage
+		_, err = c.nc.Write(c.out[n:])
+	}
 	c.out = c.out[:0]
 	if err != nil {
 		return c.lost(stage, err)
 	}
 	return nil
 }
+
+// put begins to write, if the server has said nothing; otherwise early is what listen
+// makes of that at the stage before. On a socket that can do so it writes what it can
+// without waiting, and waits for the answer if that was all. The rest is the caller's to
+// write.
+func (c *conn) put(p []byte, before, stage Stage) (n int, early *Error, err error) {
+	asked := false
+	if c.tls == nil && c.replies.buffered() == 0 {
+		c.raw.patience = c.timeouts.of(stage)
+		n, asked, err = c.raw.ask(p)
+	}
+	if n == 0 && err == nil && (!asked || c.raw.pending()) {
+		early = c.listen(before)
+	}
+	if n == len(p) {
+		c.asked = stage
+	}
+	return n, early, err
+}
+
+// unread reports whether there are octets that no reply was read from.
+func (c *conn) unread() bool { return c.replies.buffered() > 0 || c.raw.pending() }
 
 // reply is answer in the form that callers of the package know.
 func (c *conn) reply(stage Stage) (Reply, *Error) {

@@ -79,7 +79,7 @@ func (s *silence) likely(addr netip.Addr, now time.Time) bool {
 func (s *silence) order(addrs []netip.AddrPort, now time.Time) []netip.AddrPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(addrs) < 2 || len(s.until) == 0 {
+	if len(s.until) == 0 {
 		return addrs
 	}
 	sorted := make([]netip.AddrPort, 0, 2*len(addrs))

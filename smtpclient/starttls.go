@@ -104,6 +104,7 @@ func (a *attempt) tlsConfig(h *Host, info *TLSInfo, small bool) *tls.Config {
 	}
 	cfg.InsecureSkipVerify = true // VerifyConnection does it, on a resumed session too
 	cfg.VerifyPeerCertificate = nil
+	cfg.DynamicRecordSizingDisabled = true // a mail is of use as a whole only: no small records that each cost a packet
 	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
 		err := verify(cfg, cs, h.Name)
 		info.Verified = err == nil

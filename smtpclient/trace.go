@@ -68,9 +68,9 @@ func (t *Trace) reply(c *conn, s Stage, raw *rawReply) {
 	}
 }
 
-func (t *Trace) body(c *conn, octets int64, began time.Time) {
+func (t *Trace) body(c *conn, octets int64, took time.Duration) {
 	if t != nil && t.Body != nil {
-		t.Body(c.peer(), octets, time.Since(began))
+		t.Body(c.peer(), octets, took)
 	}
 }
 

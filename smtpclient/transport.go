@@ -176,7 +176,7 @@ func (a *attempt) hangUp(c *conn) {
 
 // release keeps a connection for the next transaction, or ends it.
 func (a *attempt) release(c *conn) {
-	if c.broken || a.worn(c) || a.t.o.MaxIdle < 0 || c.replies.buffered() > 0 {
+	if c.broken || a.worn(c) || a.t.o.MaxIdle < 0 || c.unread() {
 		a.hangUp(c)
 		return
 	}

@@ -266,6 +266,7 @@ func startSink() (addr string, stop func(), err error) {
 func clientTLS() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, ServerName: sinkName, // the sink's certificate is made anew each time
+		DynamicRecordSizingDisabled: true,
 		ClientSessionCache: tls.NewLRUClientSessionCache(8),
 	}
 }
