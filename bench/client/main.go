@@ -267,6 +267,6 @@ func clientTLS() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, ServerName: sinkName, // the sink's certificate is made anew each time
 		DynamicRecordSizingDisabled: true,
-		ClientSessionCache: tls.NewLRUClientSessionCache(8),
+		ClientSessionCache:          tls.NewLRUClientSessionCache(8),
 	}
 }
