@@ -16,12 +16,14 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"postrider"
+	"postrider/internal/apikey"
 	"postrider/internal/intake"
 	"postrider/internal/sign"
 	"postrider/internal/store"
@@ -50,9 +52,12 @@ type Options struct {
 	// Nil: never.
 	Draining func() bool
 	Metrics  *Metrics // nil: not measured
-	// RateLimit is how many requests a second a key may make, over all processes; twice
-	// as many at once. 0: any number.
+	// RateLimit is how many requests a second a key may make that has no limit of its
+	// own, over all processes; twice as many at once. 0: any number.
 	RateLimit int
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For says where a
+	// request comes from. None: it comes from whoever made the connection.
+	TrustedProxies []netip.Prefix
 	// Fallback serves what is no API route (the dashboard); nil: problem+json 404.
 	Fallback http.Handler
 }
@@ -66,7 +71,10 @@ type door struct {
 	notifier  Notifier
 	keys      *keyring
 	rates     *rates
-	strangers *strangers
+	uses      *uses
+	strangers *strangers // by address
+	guesses   *strangers // by the beginning of the key
+	apiKeys   *apikey.Desk
 	waiting   chan struct{} // who waits for events
 
 	explainPage *template.Template
@@ -103,10 +111,12 @@ func newEngine(o Options) *gin.Engine {
 	}
 	d.keys = newKeyring(d.findKey, o.Now)
 	d.rates = newRates(o.Store, o.RateLimit, o.Now)
-	d.strangers, d.waiting = newStrangers(o.Now), make(chan struct{}, maxWaiting)
+	d.uses, d.strangers, d.guesses = newUses(o.Store), newStrangers(o.Now), newStrangers(o.Now)
+	d.apiKeys = &apikey.Desk{Store: o.Store, Log: o.Log, Now: o.Now}
+	d.waiting = make(chan struct{}, maxWaiting)
 	d.explainPage = newExplainPage()
 
-	e := newGin()
+	e := newGin(o.TrustedProxies)
 	e.Use(d.observe, d.recover)
 	e.NoRoute(d.noRoute)
 	e.NoMethod(d.noMethod)
@@ -115,7 +125,7 @@ func newEngine(o Options) *gin.Engine {
 }
 
 // newGin is Gin without what it does by itself.
-func newGin() *gin.Engine {
+func newGin(proxies []netip.Prefix) *gin.Engine {
 	if gin.Mode() == gin.DebugMode {
 		gin.SetMode(gin.ReleaseMode) // or Gin prints its routes to standard output
 	}
@@ -124,8 +134,13 @@ func newGin() *gin.Engine {
 	e.HandleMethodNotAllowed = true
 	// An escaped slash must not make another route match, so routes see the raw path.
 	e.UseRawPath, e.UnescapePathValues = true, true
-	if err := e.SetTrustedProxies(nil); err != nil {
-		panic(err) // cannot be: an empty list has no bad entry
+	e.RemoteIPHeaders = []string{"X-Forwarded-For"} // a proxy may pass the others on as they came
+	var trusted []string
+	for _, p := range proxies {
+		trusted = append(trusted, p.String())
+	}
+	if err := e.SetTrustedProxies(trusted); err != nil {
+		panic(err) // cannot be: they are networks
 	}
 	return e
 }
@@ -134,34 +149,35 @@ func newGin() *gin.Engine {
 func (d *door) routes(e *gin.Engine) {
 	for _, prefix := range []string{"/v1", ""} {
 		g := e.Group(prefix)
-		g.POST("/messages", d.handle(scopeSend, []string{"dry_run"}, d.send))
-		g.POST("/messages/batch", d.handle(scopeSend, nil, d.sendBatch))
-		g.POST("/messages/raw", d.handle(scopeSend, []string{"to"}, d.sendRaw))
-		get(g, "/messages", d.handle(scopeRead, listParameters(), d.list))
-		g.PATCH("/messages/:id", d.handle(scopeSend, nil, d.reschedule))
-		get(g, "/messages/:id", d.handle(scopeRead, []string{"include"}, d.get))
-		get(g, "/messages/:id/events", d.handle(scopeRead, []string{"limit", "cursor"}, d.events))
-		get(g, "/messages/:id/raw", d.handle(scopeReadContent, nil, d.raw))
-		get(g, "/messages/:id/attempts", d.handle(scopeReadContent, nil, d.attempts))
-		g.POST("/messages/:id/cancel", d.handle(scopeSend, nil, d.cancel))
+		g.POST("/messages", d.handle(apikey.Send, []string{"dry_run"}, d.send))
+		g.POST("/messages/batch", d.handle(apikey.Send, nil, d.sendBatch))
+		g.POST("/messages/raw", d.handle(apikey.Send, []string{"to"}, d.sendRaw))
+		get(g, "/messages", d.handle(apikey.Read, listParameters(), d.list))
+		g.PATCH("/messages/:id", d.handle(apikey.Send, nil, d.reschedule))
+		get(g, "/messages/:id", d.handle(apikey.Read, []string{"include"}, d.get))
+		get(g, "/messages/:id/events", d.handle(apikey.Read, []string{"limit", "cursor"}, d.events))
+		get(g, "/messages/:id/raw", d.handle(apikey.ReadContent, nil, d.raw))
+		get(g, "/messages/:id/attempts", d.handle(apikey.ReadContent, nil, d.attempts))
+		g.POST("/messages/:id/cancel", d.handle(apikey.Send, nil, d.cancel))
 	}
 	g := e.Group("/v1")
-	g.POST("/webhooks", d.handle(scopeWebhooksWrite, nil, d.createWebhook))
-	get(g, "/webhooks", d.handle(scopeWebhooksRead, []string{"limit", "cursor"}, d.listWebhooks))
-	get(g, "/webhooks/:id", d.handle(scopeWebhooksRead, nil, d.getWebhook))
-	g.PATCH("/webhooks/:id", d.handle(scopeWebhooksWrite, nil, d.updateWebhook))
-	g.DELETE("/webhooks/:id", d.handle(scopeWebhooksWrite, nil, d.deleteWebhook))
-	g.POST("/webhooks/:id/test", d.handle(scopeWebhooksWrite, nil, d.testWebhook))
-	get(g, "/webhooks/:id/secret", d.handle(scopeWebhooksWrite, nil, d.webhookSecret))
-	g.POST("/webhooks/:id/rotate-secret", d.handle(scopeWebhooksWrite, nil, d.rotateSecret))
-	get(g, "/webhooks/:id/deliveries", d.handle(scopeWebhooksRead, deliveryParameters(), d.listDeliveries))
-	get(g, "/webhooks/:id/deliveries/:dlv", d.handle(scopeWebhooksRead, nil, d.getDelivery))
-	g.POST("/webhooks/:id/deliveries/:dlv/replay", d.handle(scopeWebhooksWrite, nil, d.replayDelivery))
-	g.POST("/webhooks/:id/replay", d.handle(scopeWebhooksWrite, nil, d.replayWebhook))
+	g.POST("/webhooks", d.handle(apikey.WebhooksWrite, nil, d.createWebhook))
+	get(g, "/webhooks", d.handle(apikey.WebhooksRead, []string{"limit", "cursor"}, d.listWebhooks))
+	get(g, "/webhooks/:id", d.handle(apikey.WebhooksRead, nil, d.getWebhook))
+	g.PATCH("/webhooks/:id", d.handle(apikey.WebhooksWrite, nil, d.updateWebhook))
+	g.DELETE("/webhooks/:id", d.handle(apikey.WebhooksWrite, nil, d.deleteWebhook))
+	g.POST("/webhooks/:id/test", d.handle(apikey.WebhooksWrite, nil, d.testWebhook))
+	get(g, "/webhooks/:id/secret", d.handle(apikey.WebhooksWrite, nil, d.webhookSecret))
+	g.POST("/webhooks/:id/rotate-secret", d.handle(apikey.WebhooksWrite, nil, d.rotateSecret))
+	get(g, "/webhooks/:id/deliveries", d.handle(apikey.WebhooksRead, deliveryParameters(), d.listDeliveries))
+	get(g, "/webhooks/:id/deliveries/:dlv", d.handle(apikey.WebhooksRead, nil, d.getDelivery))
+	g.POST("/webhooks/:id/deliveries/:dlv/replay", d.handle(apikey.WebhooksWrite, nil, d.replayDelivery))
+	g.POST("/webhooks/:id/replay", d.handle(apikey.WebhooksWrite, nil, d.replayWebhook))
 	d.suppressionRoutes(g)
-	get(g, "/events", d.handle(scopeEventsRead, logParameters(), d.eventLog))
-	get(g, "/events/:id", d.handle(scopeEventsRead, nil, d.getEvent))
-	get(g, "/stats", d.handle(scopeStatsRead, statsParameters(), d.stats))
+	d.keyRoutes(g)
+	get(g, "/events", d.handle(apikey.EventsRead, logParameters(), d.eventLog))
+	get(g, "/events/:id", d.handle(apikey.EventsRead, nil, d.getEvent))
+	get(g, "/stats", d.handle(apikey.StatsRead, statsParameters(), d.stats))
 	get(e, "/v1/openapi.yaml", d.openAPI)
 	get(e, "/docs", d.viewerPage)
 	get(e, "/docs/:file", d.viewerScript)
@@ -169,13 +185,23 @@ func (d *door) routes(e *gin.Engine) {
 }
 
 func (d *door) suppressionRoutes(g *gin.RouterGroup) {
-	g.POST("/suppressions", d.handle(scopeSuppressionsWrite, nil, d.createSuppression))
-	get(g, "/suppressions", d.handle(scopeSuppressionsRead, suppressionParameters(), d.listSuppressions))
-	g.POST("/suppressions/batch", d.handle(scopeSuppressionsWrite, nil, d.batchSuppressions))
-	g.POST("/suppressions/import", d.handle(scopeSuppressionsWrite, nil, d.importSuppressions))
-	get(g, "/suppressions/export", d.handle(scopeSuppressionsRead, nil, d.exportSuppressions))
-	get(g, "/suppressions/:id", d.handle(scopeSuppressionsRead, nil, d.getSuppression))
-	g.DELETE("/suppressions/:id", d.handle(scopeSuppressionsWrite, nil, d.deleteSuppression))
+	g.POST("/suppressions", d.handle(apikey.SuppressionsWrite, nil, d.createSuppression))
+	get(g, "/suppressions", d.handle(apikey.SuppressionsRead, suppressionParameters(), d.listSuppressions))
+	g.POST("/suppressions/batch", d.handle(apikey.SuppressionsWrite, nil, d.batchSuppressions))
+	g.POST("/suppressions/import", d.handle(apikey.SuppressionsWrite, nil, d.importSuppressions))
+	get(g, "/suppressions/export", d.handle(apikey.SuppressionsRead, nil, d.exportSuppressions))
+	get(g, "/suppressions/:id", d.handle(apikey.SuppressionsRead, nil, d.getSuppression))
+	g.DELETE("/suppressions/:id", d.handle(apikey.SuppressionsWrite, nil, d.deleteSuppression))
+}
+
+func (d *door) keyRoutes(g *gin.RouterGroup) {
+	get(g, "/me", d.handle("", nil, d.me))
+	g.POST("/api-keys", d.handle(apikey.KeysWrite, nil, d.createKey))
+	get(g, "/api-keys", d.handle(apikey.KeysWrite, []string{"limit", "cursor"}, d.listKeys))
+	get(g, "/api-keys/:id", d.handle(apikey.KeysWrite, nil, d.getKey))
+	g.PATCH("/api-keys/:id", d.handle(apikey.KeysWrite, nil, d.updateKey))
+	g.DELETE("/api-keys/:id", d.handle(apikey.KeysWrite, nil, d.revokeKey))
+	g.POST("/api-keys/:id/rotate", d.handle(apikey.KeysWrite, nil, d.rotateKey))
 }
 
 // get mounts a handler for GET, and for HEAD, which RFC 9110 9.1 wants wherever GET is.
@@ -226,9 +252,9 @@ func (d *door) handle(scope string, parameters []string, h func(*call) error) gi
 			d.writeProblem(g, &problem{code: shuttingDown, detail: "This process is shutting down. Try again soon."})
 			return
 		}
-		key, err := d.authenticate(g.Request)
+		key, err := d.authenticate(g, d.keys.get)
 		if err != nil {
-			d.refuse(g, d.strangers.limit(g.ClientIP(), err))
+			d.refuse(g, d.slowDown(g, err))
 			return
 		}
 		g.Set(keyIDField, key.ID)

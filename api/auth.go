@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/gin-gonic/gin"
+
+	"postrider/internal/apikey"
 	"postrider/internal/email"
 	"postrider/internal/store"
 )
@@ -21,30 +23,55 @@ const KeyLifetime = 5 * time.Second
 // keyringSize is how many keys are remembered.
 const keyringSize = 1024
 
-// authenticate finds the key of a request. Errors: *problem with 401, or the store's.
-func (d *door) authenticate(r *http.Request) (*store.Key, error) {
-	values := r.Header.Values("Authorization")
-	if len(values) == 0 || len(values) == 1 && strings.TrimSpace(values[0]) == "" {
-		return nil, &problem{code: missingAPIKey, detail: "Send the API key as Authorization: Bearer pr_..."}
+// authenticate finds the key of a request, by the keyring or, with another find, by what
+// that says, and sees to it that it is valid here and now. Errors: *problem with 401 or
+// 403, or the store's.
+func (d *door) authenticate(g *gin.Context, find findKey) (*store.Key, error) {
+	secret, err := bearer(g.Request.Header)
+	if err != nil {
+		return nil, err
 	}
 	invalid := &problem{code: invalidAPIKey, detail: "The Authorization header holds no valid API key."}
-	scheme, secret, ok := strings.Cut(values[0], " ")
-	// RFC 9110 11.1: the scheme is case-insensitive.
-	if !ok || len(values) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return nil, invalid
-	}
-	secret = strings.TrimLeft(secret, " ")
-	hash, ok := HashKey(secret)
+	hash, ok := apikey.Hash(secret)
 	if !ok {
 		return nil, invalid
 	}
-	world, _ := keyWorld(secret)
-	key, err := d.keys.get(r.Context(), world, hash)
-	if errors.Is(err, store.ErrNotFound) {
+	world, _ := apikey.WorldOf(secret)
+	key, err := find(g.Request.Context(), world, hash)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return nil, invalid
+	case err != nil:
+		return nil, err
 	}
-	return key, err
+	now := d.now()
+	switch {
+	case key.Old && !now.Before(key.OldUntil):
+		return nil, &problem{code: expiredAPIKey, detail: "This secret was replaced, and its overlap with the new one has ended."}
+	case !key.ExpiresAt.IsZero() && !now.Before(key.ExpiresAt):
+		return nil, &problem{code: expiredAPIKey, detail: "This API key has expired."}
+	case !apikey.Comes(key, g.ClientIP()):
+		return nil, &problem{code: ipNotAllowed, detail: "This API key may not be used from the address that the request comes from."}
+	}
+	d.uses.note(g.Request.Context(), key, now)
+	return key, nil
 }
+
+// bearer is the secret of a request. Errors: *problem with 401.
+func bearer(h http.Header) (string, error) {
+	values := h.Values("Authorization")
+	if len(values) == 0 || len(values) == 1 && strings.TrimSpace(values[0]) == "" {
+		return "", &problem{code: missingAPIKey, detail: "Send the API key as Authorization: Bearer pr_..."}
+	}
+	scheme, secret, ok := strings.Cut(values[0], " ")
+	// RFC 9110 11.1: the scheme is case-insensitive.
+	if !ok || len(values) > 1 || !strings.EqualFold(scheme, "Bearer") {
+		return "", &problem{code: invalidAPIKey, detail: "The Authorization header holds no valid API key."}
+	}
+	return strings.TrimLeft(secret, " "), nil
+}
+
+type findKey func(context.Context, email.World, [32]byte) (*store.Key, error)
 
 // findKey asks the store.
 func (d *door) findKey(ctx context.Context, w email.World, hash [32]byte) (*store.Key, error) {
@@ -55,9 +82,37 @@ func (d *door) findKey(ctx context.Context, w email.World, hash [32]byte) (*stor
 	return key, nil
 }
 
-// requireScope refuses a key without a scope.
+// usePause is how exactly the last use of a key is known.
+const usePause = time.Minute
+
+// uses notes when keys were used last, seldom enough to cost nothing.
+type uses struct {
+	store *store.Store
+	mu    sync.Mutex
+	noted map[string]time.Time
+}
+
+func newUses(s *store.Store) *uses { return &uses{store: s, noted: make(map[string]time.Time)} }
+
+func (u *uses) note(ctx context.Context, key *store.Key, now time.Time) {
+	u.mu.Lock()
+	if now.Sub(key.LastUsedAt) < usePause || now.Sub(u.noted[key.ID]) < usePause {
+		u.mu.Unlock()
+		return
+	}
+	if len(u.noted) >= keyringSize {
+		clear(u.noted)
+	}
+	u.noted[key.ID] = now
+	u.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	defer cancel()
+	_ = u.store.Keys.Used(ctx, key.World, key.ID, now) // a store that fails will say so to the request itself
+}
+
+// requireScope refuses a key without a scope; an empty one is everybody's.
 func requireScope(k *store.Key, scope string) error {
-	if slices.Contains(k.Scopes, scope) {
+	if scope == "" || apikey.Has(k, scope) {
 		return nil
 	}
 	return &problem{
@@ -70,7 +125,7 @@ func requireScope(k *store.Key, scope string) error {
 // keyring remembers keys for a few seconds, so that a key costs no round trip per
 // message. Unknown ones are not remembered: they would push out the real ones.
 type keyring struct {
-	find func(context.Context, email.World, [32]byte) (*store.Key, error)
+	find findKey
 	now  func() time.Time
 
 	mu   sync.Mutex
@@ -87,7 +142,7 @@ type rememberedKey struct {
 	until time.Time
 }
 
-func newKeyring(find func(context.Context, email.World, [32]byte) (*store.Key, error), now func() time.Time) *keyring {
+func newKeyring(find findKey, now func() time.Time) *keyring {
 	return &keyring{find: find, now: now, seen: make(map[keyName]rememberedKey)}
 }
 

@@ -21,7 +21,7 @@ func (d *door) sendBatch(c *call) error {
 	if err != nil {
 		return err
 	}
-	request := &intake.BatchRequest{World: c.key.World, KeyID: c.key.ID}
+	request := &intake.BatchRequest{World: c.key.World, KeyID: c.key.ID, Rights: c.rights()}
 	if request.IdempotencyKey, err = c.idempotencyKey(); err != nil {
 		return err
 	}

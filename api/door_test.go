@@ -18,6 +18,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"postrider/internal/apikey"
 	"postrider/internal/dkim"
 	"postrider/internal/email"
 	"postrider/internal/intake"
@@ -115,7 +116,8 @@ func (l *logBuffer) String() string {
 }
 
 // openHouse starts an installation with keys named full, live, send, read, content, hooks (read
-// only) and none. Its webhooks may be at 127.0.0.0/8.
+// only), none, and some that are refused: expired, elsewhere (bound to another network),
+// bound (to another From domain), paused and spent (one recipient a day). Its webhooks may be at 127.0.0.0/8.
 func openHouse(t *testing.T, change ...func(*Options)) *house {
 	t.Helper()
 	return openHouseAt(t, redistest.InProcess(t), change...)
@@ -133,13 +135,14 @@ func openHouseAt(t *testing.T, url string, change ...func(*Options)) *house {
 		t: t, rdb: rdb, store: store.New(rdb, store.Options{Sealer: secret.New()}), jobs: &jobs{}, logs: &logBuffer{},
 		contract: newContract(t), keys: make(map[string]string),
 	}
-	h.addKey("full", email.Test, Scopes()...)
-	h.addKey("live", email.Live, Scopes()...)
-	h.addKey("send", email.Test, scopeSend)
-	h.addKey("read", email.Test, scopeRead)
-	h.addKey("content", email.Test, scopeReadContent)
-	h.addKey("hooks", email.Test, scopeWebhooksRead)
+	h.addKey("full", email.Test, apikey.Scopes()...)
+	h.addKey("live", email.Live, apikey.Scopes()...)
+	h.addKey("send", email.Test, apikey.Send)
+	h.addKey("read", email.Test, apikey.Read)
+	h.addKey("content", email.Test, apikey.ReadContent)
+	h.addKey("hooks", email.Test, apikey.WebhooksRead)
 	h.addKey("none", email.Test)
+	h.boundKeys()
 	options := Options{
 		Desk: intake.New(intake.Options{
 			Store: h.store, Queue: h.jobs, Domains: verified{}, Marks: marks{}, ReturnPathDomain: "bounce.example",
@@ -172,8 +175,29 @@ func (h *house) serve(handler http.Handler, change func(*http.Server)) *house {
 
 func (h *house) addKey(name string, w email.World, scopes ...string) {
 	h.t.Helper()
-	secret, hash := NewKey(w.Livemode())
-	key := store.Key{ID: email.NewID(email.KeyPrefix), World: w, Name: name, Prefix: secret[:12], Scopes: scopes, CreatedAt: time.Now()}
+	h.addBound(name, w, func(k *store.Key) { k.Scopes = scopes })
+}
+
+// boundKeys adds keys with every scope that are refused.
+func (h *house) boundKeys() {
+	h.t.Helper()
+	for name, bind := range map[string]func(*store.Key){
+		"expired":   func(k *store.Key) { k.ExpiresAt = time.Now().Add(-time.Second) },
+		"elsewhere": func(k *store.Key) { k.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} },
+		"bound":     func(k *store.Key) { k.FromDomains = []string{"example.com"} },
+		"paused":    func(k *store.Key) { k.SendingPaused = true },
+		"spent":     func(k *store.Key) { k.RecipientsPerDay = 1 },
+	} {
+		h.addBound(name, email.Test, bind)
+	}
+}
+
+// addBound adds a key with every scope, and what bind does to it.
+func (h *house) addBound(name string, w email.World, bind func(*store.Key)) {
+	h.t.Helper()
+	secret, hash := apikey.New(w)
+	key := store.Key{ID: email.NewID(email.KeyPrefix), World: w, Name: name, Prefix: secret[:12], Scopes: apikey.Scopes(), CreatedAt: time.Now()}
+	bind(&key)
 	if err := h.store.Keys.Add(context.Background(), key, hash); err != nil {
 		h.t.Fatal(err)
 	}

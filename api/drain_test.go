@@ -112,7 +112,7 @@ func TestExpectContinueIsRefusedAtOnce(t *testing.T) {
 // Draining ends: after so many octets, after some time, and where nothing comes any more.
 func TestDrainIsBounded(t *testing.T) {
 	left := make(chan int64, 1)
-	engine := newGin()
+	engine := newGin(nil)
 	engine.Use((&door{log: slog.New(slog.DiscardHandler)}).observe)
 	engine.POST("/octets", func(g *gin.Context) {
 		drain(g, 1000, time.Hour)

@@ -81,7 +81,31 @@ func explainedKeys() map[code]explanation {
 		},
 		insufficientScope: {
 			"The key is valid but lacks required_scope. Scopes are chosen when a key is made; reading the content of mail is one of its own.",
-			"Use a key that has the scope.",
+			"Use a key that has the scope. A key makes and changes only keys that reach no further than itself.",
+		},
+		expiredAPIKey: {
+			"The key had an expiry that has passed, or this secret was replaced by a rotation whose overlap has ended.",
+			"Use the new secret, or make a new key.",
+		},
+		ipNotAllowed: {
+			"The key is bound to networks (allowed_ips), and the request came from elsewhere; or a key asked to allow another one a network outside of its own.",
+			"Send from an allowed address. Behind a reverse proxy the operator must name it in POSTRIDER_TRUSTED_PROXIES, or every request seems to come from the proxy.",
+		},
+		fromDomainNotAllowed: {
+			"The key is bound to the domains in allowed_from_domains, and the From address is at another; or a key asked to allow another one such a domain.",
+			"Send from an allowed domain, each of which counts without its subdomains, or with another key. GET /v1/me lists them.",
+		},
+		livemodeMismatch: {
+			"A live key asked for a test key, or a test key for a live one. The two worlds know nothing of each other.",
+			"Ask with a key of the world that is meant, or make the key with postrider keys create.",
+		},
+		sendingPaused: {
+			"Somebody paused the sending of this key, perhaps because an app went wild. It may read, but sends no mail and changes no keys.",
+			"Find out why, then lift the pause: PATCH /v1/api-keys/{id} with sending_paused false, by another key, or postrider keys update --resume.",
+		},
+		quotaExceeded: {
+			"The key has a number of recipients a day (recipients_per_day), and not as many are left as the request has.",
+			"Wait until resets_at, the end of the day in UTC, or have the limit raised. GET /v1/me says how many were used. Replays cost nothing.",
 		},
 		invalidIdempotencyKey: {
 			"The Idempotency-Key is empty, longer than 255 characters, or has characters other than visible ASCII and spaces inside.",

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 
+	"postrider/internal/apikey"
 	"postrider/internal/email"
 	"postrider/internal/intake"
 	"postrider/internal/sign"
@@ -43,7 +44,7 @@ func (d *door) get(c *call) error {
 		if c.query.Get("include") != "content" {
 			return badParameter("include", intake.InvalidFormat, "must be content")
 		}
-		if err := requireScope(c.key, scopeReadContent); err != nil {
+		if err := requireScope(c.key, apikey.ReadContent); err != nil {
 			return err
 		}
 	}

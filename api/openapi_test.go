@@ -71,7 +71,7 @@ func TestProblemCodesAreThoseOfTheContract(t *testing.T) {
 // Strict requests, documented operations: what api.md 20 asks of the file.
 func TestContractIsStrict(t *testing.T) {
 	doc := loadContract(t)
-	for _, name := range []string{"SendRequest", "BatchRequest", "BatchItem", "AttachmentInput", "CancelRequest", "MessagePatch", "WebhookRequest", "WebhookPatch", "WebhookTestRequest", "SuppressionRequest", "SuppressionBatchRequest", "RotateSecretRequest", "EmptyRequest", "WebhookReplayRequest"} {
+	for _, name := range []string{"SendRequest", "BatchRequest", "BatchItem", "AttachmentInput", "CancelRequest", "MessagePatch", "WebhookRequest", "WebhookPatch", "WebhookTestRequest", "SuppressionRequest", "SuppressionBatchRequest", "RotateSecretRequest", "EmptyRequest", "WebhookReplayRequest", "APIKeyRequest", "APIKeyPatch", "RotateAPIKeyRequest"} {
 		if extra := doc.Components.Schemas[name].Value.AdditionalProperties.Has; extra == nil || *extra {
 			t.Errorf("%s allows other members", name)
 		}
@@ -106,6 +106,8 @@ func TestExamplesAreAccepted(t *testing.T) {
 				id = h.send(scheduledIn(time.Hour))
 			case strings.HasPrefix(path, "/suppressions"):
 				id = h.suppress(minimalSuppression)
+			case strings.HasPrefix(path, "/api-keys"):
+				id = h.newKey(minimalKey).id()
 			default:
 				id = h.send(minimal)
 			}
@@ -161,6 +163,8 @@ func (h *house) sendParameter(method, target string, p *openapi3.Parameter) {
 		body = batchOf("", minimal)
 	case method == http.MethodPost && strings.HasSuffix(target, "/webhooks"):
 		body = minimalHook
+	case method == http.MethodPost && strings.HasSuffix(target, "/api-keys"):
+		body = minimalKey
 	case method == http.MethodPost && strings.HasSuffix(target, "/replay") && !strings.Contains(target, "/deliveries/"):
 		body = `{"since":"2026-01-01T00:00:00Z"}`
 	}
@@ -217,7 +221,7 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	limited := openHouse(t, func(o *Options) { o.RateLimit = 1 })
 	full := openHouse(t)
 	full.rdb.AddHook(oom{})
-	for _, s := range slices.Concat(sendScenes(), batchScenes(), rawScenes(), readScenes(), cancelScenes(), rescheduleScenes(), logScenes(), pageScenes(), webhookScenes(), suppressionScenes(), h.commonScenes()) {
+	for _, s := range slices.Concat(sendScenes(), batchScenes(), rawScenes(), readScenes(), cancelScenes(), rescheduleScenes(), logScenes(), pageScenes(), webhookScenes(), suppressionScenes(), keyScenes(), boundScenes(), h.commonScenes()) {
 		where := h
 		switch s.code {
 		case requestTimeout:

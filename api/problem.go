@@ -24,7 +24,12 @@ const (
 	duplicateMember       code = "duplicate_member"
 	missingAPIKey         code = "missing_api_key"
 	invalidAPIKey         code = "invalid_api_key"
+	expiredAPIKey         code = "expired_api_key"
 	insufficientScope     code = "insufficient_scope"
+	fromDomainNotAllowed  code = "from_domain_not_allowed_for_key"
+	ipNotAllowed          code = "ip_not_allowed"
+	livemodeMismatch      code = "livemode_mismatch"
+	sendingPaused         code = "sending_paused"
 	notFound              code = "not_found"
 	routeNotFound         code = "route_not_found"
 	methodNotAllowed      code = "method_not_allowed"
@@ -43,6 +48,7 @@ const (
 	batchRejected         code = "batch_rejected"
 	idempotencyKeyReused  code = "idempotency_key_reused"
 	rateLimited           code = "rate_limited"
+	quotaExceeded         code = "quota_exceeded"
 	internalError         code = "internal_error"
 	serviceUnavailable    code = "service_unavailable"
 	queueFull             code = "queue_full"
@@ -65,7 +71,12 @@ func problemKinds() map[code]kindOfProblem {
 		duplicateMember:       {http.StatusBadRequest, "Duplicate JSON member", false},
 		missingAPIKey:         {http.StatusUnauthorized, "Missing API key", false},
 		invalidAPIKey:         {http.StatusUnauthorized, "Invalid API key", false},
+		expiredAPIKey:         {http.StatusUnauthorized, "Expired API key", false},
 		insufficientScope:     {http.StatusForbidden, "Insufficient scope", false},
+		fromDomainNotAllowed:  {http.StatusForbidden, "From domain not allowed for this API key", false},
+		ipNotAllowed:          {http.StatusForbidden, "IP address not allowed", false},
+		livemodeMismatch:      {http.StatusForbidden, "Livemode mismatch", false},
+		sendingPaused:         {http.StatusForbidden, "Sending paused", false},
 		notFound:              {http.StatusNotFound, "Not found", false},
 		routeNotFound:         {http.StatusNotFound, "Route not found", false},
 		methodNotAllowed:      {http.StatusMethodNotAllowed, "Method not allowed", false},
@@ -84,6 +95,7 @@ func problemKinds() map[code]kindOfProblem {
 		batchRejected:         {http.StatusUnprocessableEntity, "Batch rejected", false},
 		idempotencyKeyReused:  {http.StatusUnprocessableEntity, "Idempotency-Key reused", false},
 		rateLimited:           {http.StatusTooManyRequests, "Rate limited", true},
+		quotaExceeded:         {http.StatusTooManyRequests, "Quota exceeded", false},
 		internalError:         {http.StatusInternalServerError, "Internal error", true},
 		serviceUnavailable:    {http.StatusServiceUnavailable, "Service unavailable", true},
 		queueFull:             {http.StatusServiceUnavailable, "Queue full", true},
@@ -108,6 +120,8 @@ type problem struct {
 	domainID      *text // nil: left out
 	limitBytes    *int64
 	actualBytes   *int64
+	quota         string // which one is used up
+	resetsAt      *stamp
 	retryAfter    int // seconds; 0: as its kind says
 	results       []resultView
 }
@@ -147,6 +161,8 @@ type problemBody struct {
 	DomainID      *text        `json:"domain_id,omitempty"`
 	LimitBytes    *int64       `json:"limit_bytes,omitempty"`
 	ActualBytes   *int64       `json:"actual_bytes,omitempty"`
+	Quota         string       `json:"quota,omitempty"`
+	ResetsAt      *stamp       `json:"resets_at,omitempty"`
 	Errors        []fault      `json:"errors,omitempty"`
 	Truncated     bool         `json:"truncated,omitempty"`
 	Results       []resultView `json:"results,omitempty"`
@@ -161,7 +177,7 @@ func (p *problem) body(requestID string) problemBody {
 		Parameter: p.parameter, Header: p.header, Offset: p.offset, RequiredScope: p.requiredScope,
 		Resource: p.resource, MessageStatus: p.messageStatus, Domain: p.domain, DomainID: p.domainID,
 		LimitBytes: p.limitBytes, ActualBytes: p.actualBytes, Errors: p.errors,
-		Results: p.results,
+		Quota: p.quota, ResetsAt: p.resetsAt, Results: p.results,
 	}
 	if len(b.Errors) > maxErrors {
 		b.Errors, b.Truncated = b.Errors[:maxErrors], true

@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/gin-gonic/gin"
+
+	"postrider/internal/apikey"
 	"postrider/internal/email"
 	"postrider/internal/store"
 )
@@ -24,7 +28,7 @@ const (
 // processes a key gets its limit, and at most one block more for each.
 type rates struct {
 	store *store.Store
-	limit int
+	limit int // of keys without one of their own; 0: none
 	now   func() time.Time
 
 	mu   sync.Mutex
@@ -60,7 +64,7 @@ func (r *rates) of(key string) *keyRate {
 
 // spend takes one request of a key's rate: how many are left, or how long to wait. A
 // store that does not answer limits nobody: what is asked of it will fail by itself.
-func (r *rates) spend(ctx context.Context, w email.World, key string) (left int, wait time.Duration) {
+func (r *rates) spend(ctx context.Context, w email.World, key string, limit int) (left int, wait time.Duration) {
 	k := r.of(key)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -72,9 +76,9 @@ func (r *rates) spend(ctx context.Context, w email.World, key string) (left int,
 		if now.Before(k.dry) {
 			return 0, k.dry.Sub(now)
 		}
-		got, err := r.store.Rates.Lease(ctx, w, key, r.limit, 2*r.limit, max(1, r.limit/blocks))
+		got, err := r.store.Rates.Lease(ctx, w, key, limit, 2*limit, max(1, limit/blocks))
 		if err != nil {
-			return r.limit, 0
+			return limit, 0
 		}
 		k.have, k.left, k.leased = got.Given, got.Left, now
 		if got.Given == 0 {
@@ -89,11 +93,12 @@ func (r *rates) spend(ctx context.Context, w email.World, key string) (left int,
 // limitRate lets a request through, or refuses it, and says how much is left (the
 // IETF's draft of RateLimit header fields).
 func (d *door) limitRate(c *call) error {
-	if d.rates.limit <= 0 {
+	limit := apikey.Rate(c.key, d.rates.limit)
+	if limit <= 0 {
 		return nil
 	}
-	left, wait := d.rates.spend(c.Request.Context(), c.key.World, c.key.ID)
-	c.Header("RateLimit-Policy", fmt.Sprintf(`"api";q=%d;w=1`, d.rates.limit))
+	left, wait := d.rates.spend(c.Request.Context(), c.key.World, c.key.ID, limit)
+	c.Header("RateLimit-Policy", fmt.Sprintf(`"api";q=%d;w=1`, limit))
 	c.Header("RateLimit", fmt.Sprintf(`"api";r=%d;t=1`, left))
 	if wait <= 0 {
 		return nil
@@ -113,9 +118,10 @@ const (
 	maxStrangers  = 10_000
 )
 
-// strangers counts failed authentication by address, in this process. It is there to
-// bound what guessing costs us; a key that is right is never held up, since many may
-// come by one address.
+// strangers counts failed authentication by whom it is of, in this process: addresses,
+// or the beginnings of the keys that were tried. It is there to bound what guessing
+// costs us and to tell of it; a key that is right is never held up, since many may come
+// by one address.
 type strangers struct {
 	now func() time.Time
 
@@ -127,10 +133,10 @@ func newStrangers(now func() time.Time) *strangers {
 	return &strangers{now: now, free: make(map[string]time.Time)}
 }
 
-// limit turns a refused key into rate_limited once there are too many from an address.
-func (s *strangers) limit(address string, refused error) error {
+// limit turns a refused key into rate_limited once there are too many of somebody.
+func (s *strangers) limit(of, detail string, refused error) error {
 	p, ok := refused.(*problem)
-	if !ok || p.code != invalidAPIKey {
+	if !ok || p.code != invalidAPIKey || of == "" {
 		return refused
 	}
 	s.mu.Lock()
@@ -139,15 +145,31 @@ func (s *strangers) limit(address string, refused error) error {
 	if len(s.free) >= maxStrangers {
 		clear(s.free)
 	}
-	free := s.free[network(address)]
+	free := s.free[of]
 	if free.Before(now) {
 		free = now
 	}
 	if wait := free.Sub(now) - (strangerBurst-1)*strangerPause; wait > 0 {
-		return tooMany("Too many requests with invalid API keys came from this address.", wait)
+		return tooMany(detail, wait)
 	}
-	s.free[network(address)] = free.Add(strangerPause)
+	s.free[of] = free.Add(strangerPause)
 	return refused
+}
+
+// slowDown counts a refusal against the address that it goes to, and against the keys
+// that begin as this one does: somebody who knows a beginning may have many addresses.
+func (d *door) slowDown(g *gin.Context, refused error) error {
+	refused = d.strangers.limit(network(g.ClientIP()), "Too many requests with invalid API keys came from this address.", refused)
+	return d.guesses.limit(beginning(g.Request.Header), "Too many requests came with invalid API keys that begin as this one does.", refused)
+}
+
+// beginning is what may be shown of the key that was tried; empty if it is none.
+func beginning(h http.Header) string {
+	secret, err := bearer(h)
+	if _, ok := apikey.WorldOf(secret); err != nil || !ok || len(secret) < apikey.Shown {
+		return ""
+	}
+	return secret[:apikey.Shown]
 }
 
 // network is what one stranger has of addresses: one of IPv4, a /64 of IPv6.

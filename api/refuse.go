@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"postrider/internal/apikey"
 	"postrider/internal/intake"
 	"postrider/internal/store"
 )
@@ -67,10 +69,15 @@ func problemFor(err error) *problem {
 		invalid     *intake.Invalid
 		notVerified *intake.NotVerified
 		tooLarge    *intake.TooLarge
+		excess      *apikey.Excess
 	)
 	switch {
 	case errors.As(err, &p):
 		return p
+	case errors.As(err, &excess):
+		return ofExcess(excess)
+	case refusedKey(err) != nil:
+		return refusedKey(err)
 	case errors.As(err, &invalid):
 		return invalidBody(faultsOf(invalid.Faults))
 	case errors.As(err, &notVerified):
@@ -111,6 +118,31 @@ func problemFor(err error) *problem {
 	return &problem{code: internalError, detail: "Something went wrong on our side. The request may be repeated."}
 }
 
+// refusedKey is the answer to what the key may not do that a message came with; nil for
+// other errors.
+func refusedKey(err error) *problem {
+	var (
+		from  *intake.FromNotAllowed
+		quota *intake.QuotaExceeded
+	)
+	switch {
+	case errors.As(err, &from):
+		return &problem{
+			code: fromDomainNotAllowed, detail: "This API key may not send from the domain of the From address.", domain: from.Domain,
+			errors: []fault{{Pointer: "#/from", Code: string(fromDomainNotAllowed), Detail: "is at a domain that this API key may not send from"}},
+		}
+	case errors.Is(err, intake.ErrPaused), errors.Is(err, apikey.ErrPaused):
+		return &problem{code: sendingPaused, detail: "The sending of this API key is paused: it sends no mail and changes no keys."}
+	case errors.As(err, &quota):
+		resets := stamp(quota.ResetsAt)
+		return &problem{
+			code: quotaExceeded, detail: fmt.Sprintf("This API key may send to %d recipients a day, and has not as many left.", quota.Limit),
+			quota: "daily", resetsAt: &resets, retryAfter: max(1, int(math.Ceil(quota.Wait.Seconds()))),
+		}
+	}
+	return nil
+}
+
 // missing says what kind of object was not found.
 func missing(resource string, err error) error {
 	if errors.Is(err, store.ErrNotFound) {
@@ -132,7 +164,7 @@ func invalidBody(faults []fault) *problem {
 // for whoever checks the Host header in front of the door.
 func Misdirected() http.Handler {
 	d := &door{log: slog.New(slog.DiscardHandler)}
-	e := newGin()
+	e := newGin(nil)
 	e.Use(d.observe)
 	e.NoRoute(func(g *gin.Context) {
 		d.writeProblem(g, &problem{code: misdirectedRequest, detail: "The Host header names a host that this server does not answer for."})

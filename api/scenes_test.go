@@ -9,12 +9,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"postrider/internal/apikey"
 	"postrider/internal/email"
 )
 
 // commonScenes are those that every operation with a key has.
 func (h *house) commonScenes() []scene {
-	other, _ := NewKey(false)
+	other, _ := apikey.New(email.Test)
 	var scenes []scene
 	for _, o := range h.operations() {
 		if o.keyless {
@@ -27,7 +28,8 @@ func (h *house) commonScenes() []scene {
 		scenes = append(scenes,
 			scene{op, missingAPIKey, with(keyless)},
 			scene{op, invalidAPIKey, with(as(other))},
-			scene{op, insufficientScope, func(h *house) *answer { return h.do(method, path, nil, as(h.keys["none"])) }},
+			scene{op, expiredAPIKey, func(h *house) *answer { return h.do(method, path, nil, as(h.keys["expired"])) }},
+			scene{op, ipNotAllowed, func(h *house) *answer { return h.do(method, path, nil, as(h.keys["elsewhere"])) }},
 			scene{op, rateLimited, func(h *house) (a *answer) {
 				for range 10 { // how many there are depends on the clock
 					if a = h.do(method, path, nil); a.status == http.StatusTooManyRequests {
@@ -38,6 +40,9 @@ func (h *house) commonScenes() []scene {
 			}},
 			scene{op, shuttingDown, func(h *house) *answer { return h.do(method, path, nil) }},
 		)
+		if !o.scopeless() {
+			scenes = append(scenes, scene{op, insufficientScope, func(h *house) *answer { return h.do(method, path, nil, as(h.keys["none"])) }})
+		}
 	}
 	return scenes
 }

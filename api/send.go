@@ -22,7 +22,7 @@ func (d *door) send(c *call) error {
 	if err != nil {
 		return err
 	}
-	request := intake.Request{World: c.key.World, KeyID: c.key.ID}
+	request := intake.Request{World: c.key.World, KeyID: c.key.ID, Rights: c.rights()}
 	if request.IdempotencyKey, err = c.idempotencyKey(); err != nil {
 		return err
 	}
@@ -48,6 +48,11 @@ func (d *door) accept(c *call, doc *document, r *intake.Request) (msg *email.Mes
 		return nil, false, err
 	}
 	return d.desk.Accept(c.ctx(), *r)
+}
+
+// rights are what the key of a call allows of mail.
+func (c *call) rights() intake.Rights {
+	return intake.Rights{FromDomains: c.key.FromDomains, Paused: c.key.SendingPaused, RecipientsPerDay: c.key.RecipientsPerDay}
 }
 
 // takeDraft reads the message into a request. Errors: *intake.Invalid if it is none.

@@ -23,7 +23,7 @@ func (d *door) sendRaw(c *call) error {
 	if err != nil {
 		return unread(err)
 	}
-	r := &intake.RawRequest{World: c.key.World, KeyID: c.key.ID, Data: data, To: c.query["to"]}
+	r := &intake.RawRequest{World: c.key.World, KeyID: c.key.ID, Rights: c.rights(), Data: data, To: c.query["to"]}
 	if r.IdempotencyKey, err = c.idempotencyKey(); err != nil {
 		return err
 	}
@@ -76,8 +76,11 @@ func requireMail(h http.Header) error {
 
 // ofRaw makes an error that points to the member from point to the field.
 func ofRaw(err error) error {
-	var notVerified *intake.NotVerified
-	if !errors.As(err, &notVerified) {
+	var (
+		notVerified *intake.NotVerified
+		notAllowed  *intake.FromNotAllowed
+	)
+	if !errors.As(err, &notVerified) && !errors.As(err, &notAllowed) {
 		return err
 	}
 	p := problemFor(err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"postrider/internal/apikey"
 	"postrider/internal/email"
 	"postrider/internal/store"
 )
@@ -246,7 +247,7 @@ func TestWebhookScopes(t *testing.T) {
 		h.do(http.MethodDelete, "/v1/webhooks/"+id, nil, reader),
 	} {
 		h.want(a, 403, string(insufficientScope))
-		if a.body["required_scope"] != scopeWebhooksWrite {
+		if a.body["required_scope"] != apikey.WebhooksWrite {
 			t.Errorf("required scope %v", a.body["required_scope"])
 		}
 	}

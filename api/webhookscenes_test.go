@@ -166,12 +166,18 @@ func ask(method, path, body string, change ...asker) func(*house) *answer {
 // whileHeld posts with an Idempotency-Key that the same request holds, unfinished.
 func (h *house) whileHeld(path, body string) *answer {
 	h.t.Helper()
+	return h.whileHeldAs(path, path, body)
+}
+
+// whileHeldAs is whileHeld for a route that has another name in fingerprints.
+func (h *house) whileHeldAs(route, path, body string) *answer {
+	h.t.Helper()
 	doc, err := parseJSON([]byte(body))
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	key := "held " + path
-	if _, _, err := h.store.Answers.Hold(h.t.Context(), email.Test, key, fingerprint(http.MethodPost, path, doc.root)); err != nil {
+	if _, _, err := h.store.Answers.Hold(h.t.Context(), email.Test, key, fingerprint(http.MethodPost, route, doc.root)); err != nil {
 		h.t.Fatal(err)
 	}
 	return h.post(path, body, header("Idempotency-Key", key))

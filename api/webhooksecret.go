@@ -61,7 +61,7 @@ func (d *door) rotateSecret(c *call) error {
 		return err
 	}
 	return d.once(c, webhooksRoute+"/"+id+"/rotate-secret", doc, func(ctx context.Context) (*reply, error) {
-		overlap, err := readOverlap(doc)
+		overlap, err := readOverlap(doc, defaultOverlap, maxOverlap)
 		if err != nil {
 			return nil, err
 		}
@@ -81,13 +81,13 @@ func (d *door) rotateSecret(c *call) error {
 }
 
 // readOverlap reads the body of a rotation. Errors: *intake.Invalid.
-func readOverlap(doc *document) (time.Duration, error) {
-	overlap := defaultOverlap
+func readOverlap(doc *document, otherwise, most time.Duration) (time.Duration, error) {
+	overlap := otherwise
 	var dec decoder
 	for _, m := range dec.members(doc, "overlap_seconds") {
 		if n := dec.integer(m, member("#", m.name)); n != nil {
-			if overlap = time.Duration(*n) * time.Second; *n < 0 || *n > int64(maxOverlap/time.Second) {
-				dec.fault(member("#", m.name), intake.OutOfRange, fmt.Sprintf("is not between 0 and %d", int64(maxOverlap/time.Second)))
+			if overlap = time.Duration(*n) * time.Second; *n < 0 || *n > whole(most) {
+				dec.fault(member("#", m.name), intake.OutOfRange, fmt.Sprintf("is not between 0 and %d", whole(most)))
 			}
 		}
 	}

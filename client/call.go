@@ -75,7 +75,11 @@ func (c *Client) do(caller context.Context, call call, into any) (http.Header, e
 // errUnreadable is an answer that will not be better the next time.
 var errUnreadable = errors.New("the answer cannot be read")
 
+// decode reads an answer; nil is one that says nothing.
 func decode(body []byte, into any) error {
+	if into == nil {
+		return nil
+	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("%w: %w", errUnreadable, err)
 	}

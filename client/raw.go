@@ -53,6 +53,31 @@ func (a Attempt) MarshalJSON() ([]byte, error) {
 	return give(plain(a), a.Raw)
 }
 
+// UnmarshalJSON implements json.Unmarshaler.
+func (k *APIKey) UnmarshalJSON(raw []byte) error {
+	type plain APIKey
+	return keep(raw, (*plain)(k), &k.Raw)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (k APIKey) MarshalJSON() ([]byte, error) {
+	type plain APIKey
+	return give(plain(k), k.Raw)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (i *Identity) UnmarshalJSON(raw []byte) error {
+	var rest struct {
+		Limits  Limits `json:"limits"`
+		Version string `json:"version"`
+	}
+	if err := json.Unmarshal(raw, &rest); err != nil {
+		return err
+	}
+	i.Limits, i.Version = rest.Limits, rest.Version
+	return i.APIKey.UnmarshalJSON(raw)
+}
+
 func keep(raw []byte, into any, kept *json.RawMessage) error {
 	if err := json.Unmarshal(raw, into); err != nil {
 		return err

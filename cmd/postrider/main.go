@@ -17,7 +17,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"postrider/api"
+	"postrider/internal/apikey"
 	"postrider/internal/app"
 	"postrider/internal/config"
 )
@@ -33,7 +33,8 @@ type cli struct {
 	Messages  messagesCommand  `cmd:"" help:"List, show and cancel messages of the server in POSTRIDER_URL."`
 	Domains   domainsCommand   `cmd:"" help:"Add sending domains and check their DNS records."`
 	Templates templatesCommand `cmd:"" help:"Templates to begin with."`
-	Keys      keysCommand      `cmd:"" help:"Make, list and revoke API keys."`
+	Keys      keysCommand      `cmd:"" help:"Make, list, change, rotate and revoke API keys."`
+	Audit     auditCommand     `cmd:"" help:"Print who changed API keys and other settings, and when."`
 	Fsck      fsckCommand      `cmd:"" help:"Compare all that is stored, print each disagreement, and exit 1 if there is any."`
 	Release   releaseCommand   `cmd:"" help:"Try a quarantined message again."`
 	Config    configCommand    `cmd:"" help:"Print the options in force and where each comes from, secrets hidden."`
@@ -126,7 +127,7 @@ func newParser(c *cli, file *config.File, t terminal) (*kong.Kong, error) {
 		kong.Writers(t.out, t.err),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
-		kong.Vars{"version": versionName(), "http_addr": ":8025", "log_format": "json", "scopes": strings.Join(api.Scopes(), ", ")},
+		kong.Vars{"version": versionName(), "http_addr": ":8025", "log_format": "json", "scopes": strings.Join(apikey.Scopes(), ", "), "bounds": strings.Join(apikey.Liftable(), ",")},
 		kong.Resolvers(file),
 	)
 	if err != nil {

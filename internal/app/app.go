@@ -251,10 +251,14 @@ func (a *App) listen() error {
 		if err := a.openDesk(); err != nil {
 			return err
 		}
+		proxies, err := config.Prefixes(a.options.Config.TrustedProxies)
+		if err != nil {
+			return fmt.Errorf("POSTRIDER_TRUSTED_PROXIES: %w", err)
+		}
 		door = api.New(api.Options{
 			Desk: a.Desk, Store: a.Store, Signer: a.Domains, Poster: a.poster, Notifier: a.Queue, PublicURL: a.options.Config.PublicURL,
 			Version: a.options.Version, Log: a.options.Log,
-			RateLimit: a.options.Config.RateLimit, Draining: a.health.draining.Load, Metrics: api.NewMetrics(a.registry),
+			RateLimit: a.options.Config.RateLimit, TrustedProxies: proxies, Draining: a.health.draining.Load, Metrics: api.NewMetrics(a.registry),
 		})
 	}
 	a.handler = a.operations(door)

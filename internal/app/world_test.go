@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"postrider/api"
+	"postrider/internal/apikey"
 	"postrider/internal/app"
 	"postrider/internal/config"
 	"postrider/internal/domains"
@@ -125,10 +125,10 @@ func addTestKey(t *testing.T, s *store.Store) string { return addKeyOf(t, s, ema
 
 func addKeyOf(t *testing.T, s *store.Store, w email.World) string {
 	t.Helper()
-	secret, hash := api.NewKey(w.Livemode())
+	secret, hash := apikey.New(w)
 	err := s.Keys.Add(t.Context(), store.Key{
 		ID: email.NewID(email.KeyPrefix), World: w, Name: "test",
-		Prefix: secret[:12], Scopes: api.Scopes(), CreatedAt: time.Now().UTC(),
+		Prefix: secret[:12], Scopes: apikey.Scopes(), CreatedAt: time.Now().UTC(),
 	}, hash)
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,7 @@ func (c *Config) Validate() error {
 		{"--relay", func() error { return checkURL(c.Relay, "smtp", "smtps") }},
 		{"--dns", func() error { return checkHostPort(c.DNS) }},
 		{"--allowed-mx-networks", func() error { _, err := Prefixes(c.AllowedMXNetworks); return err }},
+		{"--trusted-proxies", func() error { _, err := Prefixes(c.TrustedProxies); return err }},
 		{"--webhook-allowed-networks", func() error { _, err := Prefixes(c.WebhookAllowedNetworks); return err }},
 		{"--routes", func() error { return c.checkRoutes() }},
 		{"--streams", func() error { _, err := c.StreamQueues(); return err }},

@@ -52,6 +52,8 @@ type Config struct {
 	AllowedMXNetworks      []string `name:"allowed-mx-networks" env:"POSTRIDER_ALLOWED_MX_NETWORKS" placeholder:"CIDR,..." help:"Loopback and private networks in which MX hosts may be; all others of that kind are refused."`
 	WebhookAllowedNetworks []string `name:"webhook-allowed-networks" env:"POSTRIDER_WEBHOOK_ALLOWED_NETWORKS" placeholder:"CIDR,..." help:"Loopback and private networks that webhooks may reach, also without TLS; all others of that kind are refused."`
 
+	TrustedProxies []string `name:"trusted-proxies" env:"POSTRIDER_TRUSTED_PROXIES" placeholder:"CIDR,..." help:"Networks of reverse proxies whose X-Forwarded-For is believed: where requests come from decides about keys bound to networks. Default: none."`
+
 	RetrySchedule []time.Duration `name:"retry-schedule" env:"POSTRIDER_RETRY_SCHEDULE" default:"1m,5m,15m,30m,1h,2h,4h" placeholder:"1m,5m,..." help:"Delays between attempts; the last repeats. Default 1m,5m,15m,30m,1h,2h,4h."`
 	Concurrency   int             `name:"concurrency" env:"POSTRIDER_CONCURRENCY" default:"256" placeholder:"N" help:"Deliveries at once in this process; the queues critical and bulk have a quarter as many each on top. Default 256."`
 	Envelope      string          `name:"envelope" env:"POSTRIDER_ENVELOPE" default:"domain" enum:"domain,recipient" help:"One SMTP transaction per destination domain, or per recipient. Default domain."`

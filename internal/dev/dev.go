@@ -24,6 +24,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"postrider/api"
+	"postrider/internal/apikey"
 	"postrider/internal/app"
 	"postrider/internal/config"
 	"postrider/internal/dashboard"
@@ -153,13 +154,13 @@ func checks(a *app.App) func(context.Context) []dashboard.Check {
 }
 
 func addKey(ctx context.Context, s *store.Store) error {
-	hash, ok := api.HashKey(Key)
+	hash, ok := apikey.Hash(Key)
 	if !ok {
 		return errors.New("the dev key is malformed")
 	}
 	err := s.Keys.Add(ctx, store.Key{
 		ID: email.NewID(email.KeyPrefix), World: email.Test, Name: "dev",
-		Prefix: Key[:12], Scopes: api.Scopes(), CreatedAt: time.Now().UTC(),
+		Prefix: Key[:12], Scopes: apikey.Scopes(), CreatedAt: time.Now().UTC(),
 	}, hash)
 	if err != nil {
 		return fmt.Errorf("store the dev key: %w", err)

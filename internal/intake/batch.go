@@ -16,6 +16,7 @@ import (
 type BatchRequest struct {
 	World          email.World
 	KeyID          string
+	Rights         Rights // of all items
 	IdempotencyKey string // of the whole; empty: none
 	Fingerprint    [32]byte
 	Partial        bool // those without fault are accepted, whatever the others are
@@ -70,8 +71,11 @@ func (d *Desk) AcceptBatch(ctx context.Context, r *BatchRequest, answer func(*Ba
 	recipients, refused := 0, 0
 	for i := range r.Items {
 		item := &r.Items[i]
-		item.World, item.KeyID = r.World, r.KeyID
+		item.World, item.KeyID, item.Rights = r.World, r.KeyID, r.Rights
 		s, err := d.prepareItem(ctx, item, shard, out.ID)
+		if errors.Is(err, ErrPaused) {
+			return nil, err // of all of them
+		}
 		if err != nil && !ofCaller(err) {
 			return nil, fmt.Errorf("check message %d of a batch: %w", i, err)
 		}
@@ -92,10 +96,29 @@ func (d *Desk) AcceptBatch(ctx context.Context, r *BatchRequest, answer func(*Ba
 	// A caller who hangs up must not stop it halfway.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
-	if err := d.keepBatch(ctx, r, out, kept, answer); err != nil {
-		return out, err
+	release, err := d.takeQuota(ctx, r.World, r.KeyID, r.Rights, recipients)
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	err = d.keepBatch(ctx, r, out, kept, answer)
+	if !errors.Is(err, store.ErrUnavailable) { // then it may have been kept
+		release(recipients - out.fresh(err))
+	}
+	return out, err
+}
+
+// fresh counts the recipients of the messages that were kept now.
+func (b *Batch) fresh(err error) int {
+	n := 0
+	if err != nil {
+		return n
+	}
+	for _, item := range b.Items {
+		if item.Err == nil && !item.Replayed {
+			n += len(item.Message.Recipients)
+		}
+	}
+	return n
 }
 
 // prepareItem is prepare for an item of a batch.
@@ -119,8 +142,9 @@ func ofCaller(err error) bool {
 		invalid     *Invalid
 		notVerified *NotVerified
 		tooLarge    *TooLarge
+		notAllowed  *FromNotAllowed
 	)
-	return errors.As(err, &invalid) || errors.As(err, &notVerified) || errors.As(err, &tooLarge) || errors.Is(err, store.ErrIdempotencyReused)
+	return errors.As(err, &invalid) || errors.As(err, &notAllowed) || errors.As(err, &notVerified) || errors.As(err, &tooLarge) || errors.Is(err, store.ErrIdempotencyReused)
 }
 
 // keepBatch stages and commits what was accepted. kept has no submission for an item

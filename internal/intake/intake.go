@@ -21,6 +21,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -114,10 +116,14 @@ func New(o Options) *Desk {
 // Limits are those that the desk holds to.
 func (d *Desk) Limits() Limits { return d.options.Limits }
 
+// Streams are the names of those that messages may name.
+func (d *Desk) Streams() []string { return slices.Sorted(maps.Keys(d.options.Streams)) }
+
 // Request is one message to accept.
 type Request struct {
 	World          email.World
 	KeyID          string
+	Rights         Rights
 	IdempotencyKey string // empty: none
 	Fingerprint    [32]byte
 	Draft          Draft
@@ -134,7 +140,7 @@ func (d *Desk) Accept(ctx context.Context, r Request) (msg *email.Message, repla
 	if err != nil {
 		return nil, false, err
 	}
-	return d.keepListed(ctx, s)
+	return d.keepWithin(ctx, r.Rights, s)
 }
 
 // prepare checks a request and makes of it what is kept. Errors: as Accept.
@@ -142,6 +148,9 @@ func (d *Desk) prepare(ctx context.Context, r *Request, shard uint8) (*ready, er
 	c := d.check(r)
 	if faults := c.faults.all(); len(faults) > 0 {
 		return nil, &Invalid{Faults: faults}
+	}
+	if err := r.Rights.allow(c.msg); err != nil {
+		return nil, err
 	}
 	returnPath, err := d.returnPath(ctx, c.msg)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 type RawRequest struct {
 	World          email.World
 	KeyID          string
+	Rights         Rights
 	IdempotencyKey string // empty: none; the door reads it, wherever it stands
 	Fingerprint    [32]byte
 	Data           []byte
@@ -46,12 +47,15 @@ func (d *Desk) AcceptRaw(ctx context.Context, r *RawRequest) (msg *email.Message
 	if faults := c.faults.all(); len(faults) > 0 {
 		return nil, false, &Invalid{Faults: faults}
 	}
+	if err := r.Rights.allow(c.msg); err != nil {
+		return nil, false, err
+	}
 	returnPath, err := d.returnPath(ctx, c.msg)
 	if err != nil {
 		return nil, false, err
 	}
 	c.msg.ID = email.NewMessageID(d.options.Store.Messages.ShardFor(r.World, r.IdempotencyKey))
-	return d.keepListed(ctx, &ready{checker: c, returnPath: returnPath, Submission: &store.Submission{
+	return d.keepWithin(ctx, r.Rights, &ready{checker: c, returnPath: returnPath, Submission: &store.Submission{
 		Message: c.msg, Content: c.content, IdempotencyKey: r.IdempotencyKey, Fingerprint: r.Fingerprint,
 	}})
 }

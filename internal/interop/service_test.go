@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"postrider/api"
+	"postrider/internal/apikey"
 	"postrider/internal/app"
 	"postrider/internal/config"
 	"postrider/internal/email"
@@ -55,9 +55,9 @@ func startService(t *testing.T, routes map[string]*site) *service {
 			t.Errorf("close: %v", err)
 		}
 	})
-	key, hash := api.NewKey(true)
+	key, hash := apikey.New(email.Live)
 	err = a.Store.Keys.Add(t.Context(), store.Key{
-		ID: email.NewID(email.KeyPrefix), World: email.Live, Name: "test", Prefix: key[:12], Scopes: api.Scopes(), CreatedAt: time.Now().UTC(),
+		ID: email.NewID(email.KeyPrefix), World: email.Live, Name: "test", Prefix: key[:12], Scopes: apikey.Scopes(), CreatedAt: time.Now().UTC(),
 	}, hash)
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package store
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -100,8 +99,15 @@ import (
 //	<world>:{sup}:ix:a    sorted set of all entries, score 0, member "<id> <address>";
 //	                      the same by reason, ix:r:<reason>, and by stream, ix:s:<stream>
 //	<world>:{hooks}:w     hash, wh_ id -> JSON of an endpoint: type storedWebhook
-//	<world>:{keys}:h:<hex SHA-256 of the secret>  string, an API key: JSON, type storedKey
+//	<world>:{keys}:h:<hex SHA-256 of the secret>  string, an API key: JSON, type storedKey in
+//	                                              apikeyrecord.go; or "@<key id>", if the secret is
+//	                                              the one before the last rotation
 //	<world>:{keys}:i:<key id>                     string, the hash above
+//	<world>:{keys}:u                              hash, when keys were used last: <key id> -> ms
+//	<world>:{<key id>}:day:<yyyymmdd>             string with TTL, how many recipients the key was
+//	                                              given that day (UTC), if it has a quota
+//	<world>:{audit}:log                           stream, who changed what: e = JSON, type storedChange
+//	                                              in audit.go
 //	<world>:{<key id>}:rate                       string with TTL, the key's bucket of requests:
 //	                                              "<tokens> <when, in ms of Redis' clock> <nonce> <given>"
 //	<world>:{keys}:ids                            set of the ids of all API keys
@@ -235,15 +241,19 @@ func (m *Messages) locate(w email.World, messageID string) (k shardKeys, id stri
 }
 
 // {keys} joins the names of an API key in one slot, for the scripts that change them.
-func apiKeyByHash(w email.World, hash [32]byte) string {
-	return string(w) + ":{keys}:h:" + hex.EncodeToString(hash[:])
-}
+func apiKeyByHash(w email.World, hash string) string { return string(w) + ":{keys}:h:" + hash }
 
 func webhooksKey(w email.World) string { return string(w) + ":{hooks}:w" }
 
 func apiKeyByID(w email.World, id string) string { return string(w) + ":{keys}:i:" + id }
 
 func apiKeyIDs(w email.World) string { return string(w) + ":{keys}:ids" }
+
+func apiKeyUse(w email.World) string { return string(w) + ":{keys}:u" }
+
+func quotaKey(w email.World, id, day string) string { return string(w) + ":{" + id + "}:day:" + day }
+
+func auditKey(w email.World) string { return string(w) + ":{audit}:log" }
 
 func rateKey(w email.World, id string) string { return string(w) + ":{" + id + "}:rate" }
 

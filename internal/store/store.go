@@ -101,6 +101,8 @@ type Store struct {
 	Log      *Log     // the events of all messages, in order
 	Stats    *Stats   // what happened, counted
 	Rates    *Rates   // how much of its rate each key has used
+	Quotas   *Quotas  // how much of its day's recipients
+	Audit    *Audit   // who changed what
 	Leases   *Leases  // leases, heartbeats, the check value of the installation's secret
 
 	rdb        redis.UniversalClient
@@ -126,7 +128,9 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 	s := &Store{
 		rdb: rdb, options: o, room: room, instance: rand.Text(),
 		Messages: messages,
-		Keys:     &Keys{rdb: rdb, add: redis.NewScript(addKeyScript), revoke: redis.NewScript(revokeKeyScript)},
+		Keys:     newKeys(rdb),
+		Quotas:   &Quotas{rdb: rdb, take: redis.NewScript(takeQuotaScript)},
+		Audit:    &Audit{rdb: rdb},
 		Domains:  &Domains{rdb: rdb, swap: redis.NewScript(swapDomainScript)},
 		Batches:  &Batches{rdb: rdb, messages: messages, answers: answers, commit: redis.NewScript(commitScript)},
 		Answers:  answers,
@@ -142,6 +146,9 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 	s.Log = &Log{store: s, rdb: rdb}
 	return s
 }
+
+// Kept is how long things are kept, and what else the store was opened with.
+func (s *Store) Kept() Options { return s.options }
 
 // Messages is the aggregate of messages: accept, read, deliver, sweep.
 type Messages struct {

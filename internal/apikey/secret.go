@@ -1,4 +1,4 @@
-package api
+package apikey
 
 import (
 	"crypto/rand"
@@ -20,44 +20,16 @@ const (
 	checksumDigits = 6  // 62^6 > 2^32
 )
 
-// ShownPrefix is how many characters of a secret may be stored and shown, to tell
+// Shown is how many characters of a secret may be stored and shown, to tell
 // keys apart.
-const ShownPrefix = 12
+const Shown = 12
 
-// The scopes that routes of today ask for.
-const (
-	scopeSend        = "messages:send"
-	scopeRead        = "messages:read"
-	scopeReadContent = "messages:read_content"
-
-	scopeWebhooksRead  = "webhooks:read"
-	scopeWebhooksWrite = "webhooks:write"
-
-	scopeSuppressionsRead  = "suppressions:read"
-	scopeSuppressionsWrite = "suppressions:write"
-
-	scopeEventsRead = "events:read"
-	scopeStatsRead  = "stats:read"
-)
-
-// Scopes lists every scope that a key may have.
-func Scopes() []string {
-	return []string{
-		scopeSend, scopeRead, scopeReadContent,
-		"templates:read", "templates:write",
-		scopeSuppressionsRead, scopeSuppressionsWrite,
-		"domains:read", "domains:write",
-		scopeWebhooksRead, scopeWebhooksWrite,
-		scopeEventsRead, "api_keys:write", scopeStatsRead,
-	}
-}
-
-// NewKey makes an API key: the secret to show once, and its hash to store.
-func NewKey(live bool) (secret string, hash [32]byte) {
+// New makes a secret, to show once, and its hash, to store.
+func New(w email.World) (secret string, hash [32]byte) {
 	var raw [32]byte
 	_, _ = rand.Read(raw[:]) // never fails: crypto/rand ends the program instead
 	prefix := testPrefix
-	if live {
+	if w.Livemode() {
 		prefix = livePrefix
 	}
 	body := prefix + base62(new(big.Int).SetBytes(raw[:]), randomDigits)
@@ -65,9 +37,9 @@ func NewKey(live bool) (secret string, hash [32]byte) {
 	return secret, sha256.Sum256([]byte(secret))
 }
 
-// HashKey checks the form and checksum of a secret and hashes it.
-func HashKey(secret string) (hash [32]byte, ok bool) {
-	if _, ok := keyWorld(secret); !ok || len(secret) != len(livePrefix)+randomDigits+checksumDigits {
+// Hash checks the form and checksum of a secret and hashes it.
+func Hash(secret string) (hash [32]byte, ok bool) {
+	if _, ok := WorldOf(secret); !ok || len(secret) != len(livePrefix)+randomDigits+checksumDigits {
 		return hash, false
 	}
 	body := secret[:len(secret)-checksumDigits]
@@ -77,8 +49,8 @@ func HashKey(secret string) (hash [32]byte, ok bool) {
 	return sha256.Sum256([]byte(secret)), true
 }
 
-// keyWorld reads the world from a secret's prefix.
-func keyWorld(secret string) (email.World, bool) {
+// WorldOf reads the world from a secret's prefix.
+func WorldOf(secret string) (email.World, bool) {
 	switch {
 	case strings.HasPrefix(secret, livePrefix):
 		return email.Live, true
