@@ -74,6 +74,7 @@ type dashboard struct {
 	Options
 	pages  map[string]*template.Template
 	assets map[string]asset
+	rates  rates // of the queues
 }
 
 // New makes the handler of / and everything under /ui/. It answers 404 with a
@@ -113,6 +114,13 @@ type route struct {
 func (d *dashboard) routes() []route {
 	return []route{
 		{pattern: "GET /{$}", right: Look, page: d.overview},
+		{pattern: "GET /ui/jobs", right: Look, page: d.jobs},
+		{pattern: "GET /ui/jobs/quarantine", right: Look, page: d.quarantine},
+		{pattern: "GET /ui/jobs/{queue}", right: Look, page: d.queuePage},
+		{pattern: "POST /ui/jobs/{queue}/pause", right: Operate, action: d.steer(true)},
+		{pattern: "POST /ui/jobs/{queue}/resume", right: Operate, action: d.steer(false)},
+		{pattern: "POST /ui/jobs/{queue}/run", right: Operate, action: d.changeJob(false)},
+		{pattern: "POST /ui/jobs/{queue}/delete", right: Operate, action: d.changeJob(true)},
 		{pattern: "GET /ui/inbox", right: Look, page: d.inbox},
 		{pattern: "POST /ui/world", right: Look, action: d.chooseWorld},
 		{pattern: "GET /ui/messages", right: Look, page: d.messages},

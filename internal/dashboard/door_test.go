@@ -71,7 +71,7 @@ func TestEveryRouteNeedsItsRight(t *testing.T) {
 		if !slices.Contains(Rights(), r.right) || (r.page == nil) == (r.action == nil) || (r.action == nil) != (method == http.MethodGet) {
 			t.Errorf("%s: no right of ours, or not one page or one action", r.pattern)
 		}
-		path = strings.NewReplacer("{$}", "", "{id}", email.NewMessageID(0), "{n}", "0").Replace(path)
+		path = strings.NewReplacer("{$}", "", "{id}", email.NewMessageID(0), "{n}", "0", "{queue}", "bulk").Replace(path)
 		rec := httptest.NewRecorder()
 		w.pages.ServeHTTP(rec, httptest.NewRequest(method, path, nil))
 		if rec.Code != http.StatusForbidden || !strings.Contains(rec.Body.String(), "the right to "+string(r.right)) {

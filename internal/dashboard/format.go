@@ -33,7 +33,8 @@ func (d *dashboard) functions() template.FuncMap {
 		"span":      short,
 		"redact":    webhook.Redact,
 		"later":     func(s queue.Size) int { return s.Jobs[queue.Scheduled] + s.Jobs[queue.Retrying] },
-		"jobs":      func(s queue.Size, state string) int { return s.Jobs[queue.State(state)] },
+		"jobs":      func(s queue.Size, state queue.State) int { return s.Jobs[state] },
+		"states":    queue.States,
 		"px":        func(x float64) string { return strconv.FormatFloat(x, 'f', 1, 64) },
 		"bar":       func(w float64) string { return strconv.FormatFloat(max(1, w*.78), 'f', 1, 64) },
 	}

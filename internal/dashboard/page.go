@@ -29,6 +29,7 @@ func sections() []section {
 	return []section{
 		{"/", "Overview", `<path d="M2 13.5h12M3.5 11V8M6.5 11V4M9.5 11V6.5M12.5 11V2.5"/>`, Look},
 		{"/ui/messages", "Messages", `<path d="M2 4.2h12v8H2zM2 4.6l6 4.4 6-4.4"/>`, Look},
+		{"/ui/jobs", "Jobs", `<path d="M2.5 4h11M2.5 8h11M2.5 12h11M5 2.8v2.4M10.5 6.8v2.4M7 10.8v2.4"/>`, Look},
 		{"/ui/inbox", "Inbox", `<path d="M2 9.5h3.5l1 2h3l1-2H14M2 9.5v3A1.5 1.5 0 0 0 3.5 14h9a1.5 1.5 0 0 0 1.5-1.5v-3L11.8 3.2A1 1 0 0 0 10.9 2.5H5.1a1 1 0 0 0-.9.7z"/>`, Look},
 	}
 }
@@ -107,6 +108,10 @@ func notices() map[string]string {
 		"canceled": "Canceled. An attempt past its last step finishes and counts; whatever else was to come does not.",
 		"hurried":  "It is tried now. If its receiver is being left alone for a while, it waits for that.",
 		"released": "Released: it is tried again within half a minute.",
+		"paused":   "Paused. Jobs wait until you resume the queue; nothing is lost.",
+		"resumed":  "Resumed.",
+		"run":      "It runs as soon as a worker is free.",
+		"deleted":  "The job is deleted. What it was to wake stays, and gets a new job when its time comes.",
 		"sent":     "Taken. This is the new message.",
 	}
 }

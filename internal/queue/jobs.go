@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hibiken/asynq"
 )
@@ -15,6 +16,10 @@ type Job struct {
 	Delivery     Delivery
 	Notification Notification // instead, in the class Notify
 	Err          error        // its payload is no job of ours
+
+	NextAt    time.Time // of a job that is scheduled or retrying
+	Retried   int
+	LastError string
 }
 
 // jobsPage is how many jobs are read at a time.
@@ -23,13 +28,7 @@ const jobsPage = 500
 // Jobs goes through all jobs of a class, until visit returns an error. Jobs that
 // change state meanwhile may be missed, or be seen twice.
 func (c *Client) Jobs(ctx context.Context, class string, visit func(Job) error) error {
-	for state, list := range map[State]func(string, ...asynq.ListOption) ([]*asynq.TaskInfo, error){
-		Pending:   c.inspector.ListPendingTasks,
-		Active:    c.inspector.ListActiveTasks,
-		Scheduled: c.inspector.ListScheduledTasks,
-		Retrying:  c.inspector.ListRetryTasks,
-		Archived:  c.inspector.ListArchivedTasks,
-	} {
+	for state, list := range c.lists() {
 		for page := 1; ; page++ {
 			if err := ctx.Err(); err != nil { // the inspector takes no context
 				return fmt.Errorf("list jobs of %s: %w", class, err)
@@ -42,13 +41,7 @@ func (c *Client) Jobs(ctx context.Context, class string, visit func(Job) error) 
 				return fmt.Errorf("list jobs of %s: %w", class, err)
 			}
 			for _, t := range tasks {
-				j := Job{ID: t.ID, State: state}
-				if class == Notify {
-					j.Notification, j.Err = decode[Notification](t.Payload)
-				} else {
-					j.Delivery, j.Err = decode[Delivery](t.Payload)
-				}
-				if err := visit(j); err != nil {
+				if err := visit(jobOf(class, state, t)); err != nil {
 					return err
 				}
 			}
