@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/net/html"
 
 	"postrider/internal/inline"
+	"postrider/templates"
 )
 
 // TestCases: each file has a page and behind the line ==== what it becomes.
@@ -222,4 +224,81 @@ func BenchmarkReceipt(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// TestAddresses: what a template makes of hostile values has no address of another
+// scheme, before and after its CSS moved.
+func TestAddresses(t *testing.T) {
+	template, err := templates.Parse(&templates.Source{
+		Subject: "s",
+		HTML:    `<style>a, p { color: red; background: url(https://a.example/x.png) }</style><a href="{{url}}">x</a><img src="{{url}}"><p title="{{text}}">{{text}}</p><div>{{{html}}}</div>`,
+	}, templates.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hostile := []string{
+		"javascript:alert(1)", "JaVaScRiPt:alert(1)", " javascript:alert(1)", "java\nscript:alert(1)", "java\tscript:alert(1)", "\x01javascript:alert(1)",
+		"&#106;avascript:alert(1)", "javascript&colon;alert(1)", "data:text/html,<script>alert(1)</script>", "DATA:text/html;base64,PHNjcmlwdD4=", "vbscript:x", "file:///etc/passwd",
+		"//evil.example", "\"onclick=alert(1) x=\"", "x\" style=\"behavior:url(x)", "'><script>alert(1)</script>", "</style><script>alert(1)</script>", "blob:x", "about:blank",
+	}
+	rendered := 0
+	for _, value := range hostile {
+		for _, data := range []map[string]any{
+			{"url": value, "text": "x", "html": "x"},
+			{"url": "https://a.example", "text": value, "html": "x"},
+			{"url": "https://a.example", "text": "x", "html": `<a href="` + value + `">x</a>`},
+			{"url": "https://a.example", "text": "x", "html": `<img src='` + value + `'>`},
+			{"url": "https://a.example", "text": "x", "html": `<a href=` + value + `>x</a>`},
+		} {
+			out, err := template.Render(data)
+			if err != nil {
+				continue
+			}
+			rendered++
+			page, err := inline.CSS(out.HTML)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, fault := range dangers(t, page) {
+				t.Errorf("%q: %s\n%s", data, fault, page)
+			}
+		}
+	}
+	if rendered < len(hostile) {
+		t.Errorf("only %d were rendered: the pages were not looked at", rendered)
+	}
+}
+
+// dangers are the addresses, scripts and handlers of a page, as a browser reads it.
+func dangers(t *testing.T, page string) (found []string) {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range root.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		if n.Data == "script" {
+			found = append(found, "a script")
+		}
+		for _, a := range n.Attr {
+			value := strings.ToLower(strings.Map(func(r rune) rune {
+				if r <= ' ' {
+					return -1
+				}
+				return r
+			}, a.Val))
+			scheme, _, has := strings.Cut(value, ":")
+			has = has && strings.Trim(scheme, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == "" // RFC 3986 3.1
+			switch {
+			case strings.HasPrefix(a.Key, "on"):
+				found = append(found, "the handler "+a.Key)
+			case (a.Key == "href" || a.Key == "src") && has && !slices.Contains([]string{"http", "https", "mailto", "tel", "cid"}, scheme):
+				found = append(found, a.Key+" "+a.Val)
+			}
+		}
+	}
+	return found
 }
