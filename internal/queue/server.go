@@ -33,6 +33,7 @@ type Handler[J Kind] func(ctx context.Context, job J) error
 type Server struct {
 	asynq   *asynq.Server
 	handle  func(ctx context.Context, payload []byte) error
+	crew    *crew
 	drain   time.Duration
 	log     *slog.Logger
 	running sync.WaitGroup
@@ -83,6 +84,7 @@ func NewServer[J Kind](rdb redis.UniversalClient, o ServerOptions, h Handler[J])
 	}
 	s := &Server{asynq: asynq.NewServerFromRedisClient(rdb, config), handle: handle, drain: o.DrainTimeout, log: log}
 	s.ended, s.end = context.WithCancel(context.Background())
+	s.crew = newCrew(s.ended, log)
 	return s
 }
 
@@ -138,7 +140,7 @@ func (s *Server) process(ctx context.Context, t *asynq.Task) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(s.ended, cancel)()
-	err := s.handle(ctx, t.Payload())
+	err := s.crew.run(func() error { return s.handle(ctx, t.Payload()) })
 	if errors.Is(err, errNotAJob) {
 		// Nobody can run it: asynq's archive is where it can be looked at.
 		id, _ := asynq.GetTaskID(ctx)
