@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -131,11 +132,23 @@ func (c checker) check(ctx context.Context, r *Record) error {
 		return err
 	}
 	r.Status, r.Hint = judge(r, found)
+	if r.Required && r.Status == Verified && c.nullMX(ctx) {
+		// RFC 7505 4.2: many receivers refuse mail from such a domain (5.7.27).
+		r.Status = Mismatch
+		r.Hint = "the domain says that it takes no mail (null MX), and many receivers then refuse mail from it: give it an MX that takes mail, or remove the null MX"
+	}
 	r.Found = show(found)
 	if r.Status == Missing {
 		c.lookElsewhere(ctx, r)
 	}
 	return nil
+}
+
+// nullMX reports whether the domain is seen to take no mail (RFC 7505 3): its only MX is
+// the root. DNS that does not answer says nothing.
+func (c checker) nullMX(ctx context.Context) bool {
+	list, err := c.resolver.MX(ctx, c.domain)
+	return err == nil && len(list) > 0 && !slices.ContainsFunc(list, func(mx dns.MX) bool { return mx.Host != "." })
 }
 
 // lookup gives the records of a name as text; none if the name does not exist.

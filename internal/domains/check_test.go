@@ -129,6 +129,38 @@ func TestMXThatNamesNoHost(t *testing.T) {
 	}
 }
 
+// A domain that says that it takes no mail is none to send from (RFC 7505 4.2). One that
+// was verified before stays so, and is told.
+func TestNullMX(t *testing.T) {
+	h := newHouse(t)
+	_, records := h.add(t, "acme.com")
+	for _, r := range records {
+		h.publish(r)
+	}
+	mx := func(list ...dns.MX) {
+		h.zone.Change(func(names map[string]dns.Name) {
+			n := names["acme.com"]
+			n.MX = list
+			names["acme.com"] = n
+		})
+	}
+	mx(dns.MX{Host: "."})
+	dom, got := h.check(t, "acme.com")
+	if got[0].Status != Mismatch || !strings.Contains(got[0].Hint, "null MX") || dom.Status != Pending {
+		t.Errorf("null MX: %s (%s), domain %s", got[0].Status, got[0].Hint, dom.Status)
+	}
+	for _, list := range [][]dns.MX{{{Host: "mx.acme.com", Pref: 10}}, {{Host: "."}, {Host: "mx.acme.com", Pref: 10}}} {
+		mx(list...)
+		if dom, got = h.check(t, "acme.com"); got[0].Status != Verified || dom.Status != Verified {
+			t.Errorf("%v: %s, domain %s", list, got[0].Status, dom.Status)
+		}
+	}
+	mx(dns.MX{Host: "."})
+	if dom, got = h.check(t, "acme.com"); got[0].Status != Mismatch || dom.Status != Verified {
+		t.Errorf("null MX later: %s, domain %s", got[0].Status, dom.Status)
+	}
+}
+
 // A failing lookup of one record keeps the others from nothing.
 func TestOneFailure(t *testing.T) {
 	h := newHouse(t)
