@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"iter"
 	"net/http"
 	"net/url"
@@ -130,9 +129,11 @@ type Limits struct {
 	Streams                  []string  `json:"streams"`
 }
 
+const keysPath = "/v1/api-keys/"
+
 // Me reads what the client's key is and may do: a cheap call for smoke tests.
 func (c *Client) Me(ctx context.Context) (*Identity, error) {
-	return get[Identity](ctx, c, "/v1/me")
+	return send[Identity](ctx, c, call{method: http.MethodGet, path: "/v1/me"})
 }
 
 // APIKeys gives the keys of the world of the client's key, newest first.
@@ -142,11 +143,7 @@ func (c *Client) APIKeys(ctx context.Context) iter.Seq2[*APIKey, error] {
 
 // APIKey reads a key.
 func (c *Client) APIKey(ctx context.Context, id string) (*APIKey, error) {
-	path, err := pathTo("/v1/api-keys/", id, "")
-	if err != nil {
-		return nil, err
-	}
-	return get[APIKey](ctx, c, path)
+	return at[APIKey](ctx, c, call{method: http.MethodGet}, keysPath, id, "")
 }
 
 // CreateAPIKey makes a key. Its Secret is in this answer only.
@@ -156,55 +153,20 @@ func (c *Client) CreateAPIKey(ctx context.Context, k NewAPIKey) (*APIKey, error)
 
 // UpdateAPIKey changes a key. Within seconds all of the server's processes know.
 func (c *Client) UpdateAPIKey(ctx context.Context, id string, change APIKeyChange) (*APIKey, error) {
-	path, err := pathTo("/v1/api-keys/", id, "")
-	if err != nil {
-		return nil, err
-	}
-	return send[APIKey](ctx, c, call{method: http.MethodPatch, path: path, body: change})
+	return at[APIKey](ctx, c, call{method: http.MethodPatch, body: change}, keysPath, id, "")
 }
 
 // RotateAPIKey gives a key a new Secret, which is in this answer only. The one before
 // is valid for overlap still; less than a second is at once.
 func (c *Client) RotateAPIKey(ctx context.Context, id string, overlap time.Duration) (*APIKey, error) {
-	path, err := pathTo("/v1/api-keys/", id, "/rotate")
-	if err != nil {
-		return nil, err
-	}
-	return send[APIKey](ctx, c, call{method: http.MethodPost, path: path, body: overlapBody{int64(overlap / time.Second)}})
+	return at[APIKey](ctx, c, call{method: http.MethodPost, body: overlapBody{int64(overlap / time.Second)}}, keysPath, id, "/rotate")
 }
 
 // RevokeAPIKey ends a key for good, within seconds in all of the server's processes.
 func (c *Client) RevokeAPIKey(ctx context.Context, id string) error {
-	path, err := pathTo("/v1/api-keys/", id, "")
-	if err != nil {
-		return err
-	}
-	_, err = c.do(ctx, call{method: http.MethodDelete, path: path}, nil)
-	return err
+	return c.remove(ctx, keysPath, id)
 }
 
 type overlapBody struct {
 	Seconds int64 `json:"overlap_seconds"`
-}
-
-// get reads an object.
-func get[T any](ctx context.Context, c *Client, path string) (*T, error) {
-	return send[T](ctx, c, call{method: http.MethodGet, path: path})
-}
-
-// send makes a call that is answered with an object.
-func send[T any](ctx context.Context, c *Client, made call) (*T, error) {
-	var object T
-	if _, err := c.do(ctx, made, &object); err != nil {
-		return nil, err
-	}
-	return &object, nil
-}
-
-// pathTo is a path with an id in it. An id from elsewhere cannot lead to another path.
-func pathTo(above, id, below string) (string, error) {
-	if id == "" || id == "." || id == ".." {
-		return "", errors.New("an id is needed, such as GET " + above[:len(above)-1] + " lists them")
-	}
-	return above + url.PathEscape(id) + below, nil
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -12,6 +13,7 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -28,6 +30,7 @@ type call struct {
 	method, path string
 	query        url.Values
 	body         any    // nil: none
+	contentType  string // of a body that is no JSON, but octets; empty: JSON
 	key          string // Idempotency-Key of a POST; empty: a new one
 }
 
@@ -43,7 +46,9 @@ func (c *Client) do(caller context.Context, call call, into any) (http.Header, e
 	ctx, cancel := context.WithTimeout(caller, c.budget)
 	defer cancel()
 	var body []byte
-	if call.body != nil {
+	if octets, ok := call.body.(json.RawMessage); ok && call.contentType != "" {
+		body = octets
+	} else if call.body != nil {
 		var err error
 		if body, err = json.Marshal(call.body); err != nil {
 			return nil, fmt.Errorf("write the request: %w", err)
@@ -100,7 +105,7 @@ func (c *Client) try(ctx context.Context, call call, body []byte) (*answer, erro
 	request.Header.Set("User-Agent", "postrider-go/"+Version)
 	request.Header.Set("Accept", jsonContent)
 	if call.body != nil {
-		request.Header.Set("Content-Type", jsonContent)
+		request.Header.Set("Content-Type", cmp.Or(call.contentType, jsonContent))
 	}
 	if call.method == http.MethodPost {
 		request.Header.Set("Idempotency-Key", call.key)
@@ -177,4 +182,65 @@ func newKey() string {
 	u[6] = u[6]&0x0f | 0x40
 	u[8] = u[8]&0x3f | 0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+}
+
+// send makes a call that is answered with an object.
+func send[T any](ctx context.Context, c *Client, made call) (*T, error) {
+	var object T
+	if _, err := c.do(ctx, made, &object); err != nil {
+		return nil, err
+	}
+	return &object, nil
+}
+
+// at makes a call to a path with an id in it.
+func at[T any](ctx context.Context, c *Client, made call, above, id, below string) (*T, error) {
+	path, err := pathTo(above, id, below)
+	if err != nil {
+		return nil, err
+	}
+	made.path = path
+	return send[T](ctx, c, made)
+}
+
+// remove deletes an object.
+func (c *Client) remove(ctx context.Context, above, id string) error {
+	path, err := pathTo(above, id, "")
+	if err != nil {
+		return err
+	}
+	_, err = c.do(ctx, call{method: http.MethodDelete, path: path}, nil)
+	return err
+}
+
+// pathTo is a path with an id in it. An id from elsewhere cannot lead to another path.
+func pathTo(above, id, below string) (string, error) {
+	if id == "" || id == "." || id == ".." {
+		return "", errors.New("an id is needed, such as GET " + strings.TrimSuffix(above, "/") + " lists them")
+	}
+	return above + url.PathEscape(id) + below, nil
+}
+
+// download copies what is there to a writer, once it is sure that there is something. It
+// is not bound by the budget, as it may be large; what broke off is an error.
+func (c *Client) download(ctx context.Context, path string, w io.Writer) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+c.key)
+	request.Header.Set("User-Agent", "postrider-go/"+Version)
+	response, err := c.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("GET %s: %w", path, withoutURL(err))
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
+		return fmt.Errorf("GET %s: %w", path, refusal(response, text))
+	}
+	if _, err := io.Copy(w, response.Body); err != nil {
+		return fmt.Errorf("GET %s: %w", path, err)
+	}
+	return nil
 }

@@ -30,6 +30,8 @@ type Fault struct {
 	Pointer   string `json:"pointer"`   // where in the body, such as #/to/0
 	Parameter string `json:"parameter"` // or which query parameter
 	Header    string `json:"header"`    // or which header field
+	Line      int    `json:"line"`      // or which line of a CSV file, from 1
+	Column    string `json:"column"`    // and its column; empty: the whole line
 	Code      string `json:"code"`      // such as invalid_email
 	Detail    string `json:"detail"`    // for people
 }
@@ -53,13 +55,17 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Place is where the fault is, as a person would say it: to/0, limit, or Idempotency-Key.
+// Place is where the fault is, as a person would say it: to/0, limit,
+// Idempotency-Key, or line 3, email.
 func (f Fault) Place() string {
 	if f.Parameter != "" {
 		return f.Parameter
 	}
 	if f.Header != "" {
 		return f.Header
+	}
+	if f.Line > 0 {
+		return strings.TrimSuffix(fmt.Sprintf("line %d, %s", f.Line, f.Column), ", ")
 	}
 	return strings.TrimPrefix(strings.TrimPrefix(f.Pointer, "#"), "/")
 }

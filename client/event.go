@@ -101,4 +101,9 @@ type Suppression struct {
 	Note      string    `json:"note"`
 	ExpiresAt time.Time `json:"expires_at"`
 	CreatedAt time.Time `json:"created_at"`
+
+	SourceMessageID string `json:"source_message_id"` // the message that it came from
+	SourceEventID   string `json:"source_event_id"`
+
+	Raw json.RawMessage `json:"-"` // the answer as it came
 }

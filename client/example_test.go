@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"postrider/client"
 )
@@ -97,4 +98,136 @@ func ExampleClient_Events() {
 	// 1 message.queued
 	// 2 message.bounced
 	// its server said: user unknown
+}
+
+func ExampleClient_CreateWebhook() {
+	postrider := standIn(http.StatusCreated, `{"id": "wh_01k3b8v4z0e9x8d6w5s4r3q2p1", "status": "enabled", "secret": "whsec_..."}`)
+	hook, err := postrider.CreateWebhook(context.Background(), client.NewWebhook{
+		URL:    "https://app.acme.com/hooks/mail",
+		Events: []string{"message.bounced", "message.failed"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(hook.ID, hook.Status)
+	fmt.Println("verify with", hook.Secret) // keep it: package webhook needs it
+	// Output:
+	// wh_01k3b8v4z0e9x8d6w5s4r3q2p1 enabled
+	// verify with whsec_...
+}
+
+func ExampleClient_Deliveries() {
+	postrider := standIn(http.StatusOK, `{"data": [
+		{"id": "dlv_2", "event_type": "message.bounced", "status": "failed", "attempt_count": 10, "last_error": "timeout"},
+		{"id": "dlv_1", "event_type": "message.delivered", "status": "failed", "attempt_count": 10, "last_status_code": 500}], "has_more": false}`)
+	for delivery, err := range postrider.Deliveries(context.Background(), "wh_1", client.DeliveryFilter{Status: "failed"}) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(delivery.ID, delivery.EventType, delivery.LastStatusCode, delivery.LastError)
+	}
+	// Output:
+	// dlv_2 message.bounced 0 timeout
+	// dlv_1 message.delivered 500
+}
+
+func ExampleClient_ReplayWebhook() {
+	postrider := standIn(http.StatusAccepted, `{"webhook_id": "wh_1", "count": 42, "resume_at": null}`)
+	// What the endpoint missed since Friday.
+	replay := client.Replay{Since: time.Date(2026, 11, 27, 18, 0, 0, 0, time.UTC)}
+	for {
+		did, err := postrider.ReplayWebhook(context.Background(), "wh_1", replay)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(did.Count, "events")
+		if did.ResumeAt.IsZero() {
+			break
+		}
+		replay.Since = did.ResumeAt
+	}
+	// Output: 42 events
+}
+
+func ExampleClient_Suppressions() {
+	postrider := standIn(http.StatusOK, `{"data": [
+		{"id": "sup_2", "email": "gone@example.org", "reason": "hard_bounce", "source_message_id": "msg_1"},
+		{"id": "sup_1", "email": "left@example.org", "reason": "hard_bounce"}], "has_more": false}`)
+	for entry, err := range postrider.Suppressions(context.Background(), client.SuppressionFilter{Reason: "hard_bounce"}) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(entry.Email, entry.SourceMessageID)
+	}
+	// Output:
+	// gone@example.org msg_1
+	// left@example.org
+}
+
+func ExampleClient_Suppress() {
+	postrider := standIn(http.StatusCreated, `{"id": "sup_1", "email": "gone@example.org", "reason": "manual"}`)
+	entry, err := postrider.Suppress(context.Background(), client.NewSuppression{Email: "gone@example.org", Note: "asked by telephone"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(entry.Email, "gets no mail:", entry.Reason)
+	// Output: gone@example.org gets no mail: manual
+}
+
+func ExampleClient_CreateAPIKey() {
+	postrider := standIn(http.StatusCreated, `{"id": "key_1", "name": "shop", "scopes": ["messages:send"], "secret": "pr_live_..."}`)
+	key, err := postrider.CreateAPIKey(context.Background(), client.NewAPIKey{
+		Name:               "shop",
+		Scopes:             []string{"messages:send"},
+		AllowedFromDomains: []string{"acme.com"},
+		RecipientsPerDay:   10_000,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(key.ID, key.Secret) // only this answer has the secret
+	// Output: key_1 pr_live_...
+}
+
+func ExampleClient_UpdateAPIKey() {
+	postrider := standIn(http.StatusOK, `{"id": "key_1", "name": "shop", "sending_paused": true}`)
+	// An app went wild: stop it, and let it read on.
+	key, err := postrider.UpdateAPIKey(context.Background(), "key_1", client.APIKeyChange{SendingPaused: new(true)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(key.Name, "is paused:", key.SendingPaused)
+	// Output: shop is paused: true
+}
+
+func ExampleClient_Me() {
+	postrider := standIn(http.StatusOK, `{"id": "key_1", "name": "shop", "livemode": false, "limits": {"recipients": 50}, "version": "1.2.3"}`)
+	me, err := postrider.Me(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(me.Name, me.Livemode, me.Limits.Recipients, me.Version)
+	// Output: shop false 50 1.2.3
+}
+
+func ExampleClient_Stats() {
+	postrider := standIn(http.StatusOK, `{"interval": "day", "data": [
+		{"at": "2026-11-26T00:00:00Z", "counts": {"accepted": 100, "delivered": 97, "bounced": 3}, "latency_seconds": {"p50": 0.8, "p95": 2.1, "p99": 9}}]}`)
+	stats, err := postrider.Stats(context.Background(), client.StatsQuery{Interval: "day"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, day := range stats.Data {
+		fmt.Println(day.At.Format(time.DateOnly), day.Counts.Delivered, "of", day.Counts.Accepted, "delivered, half within", day.Latency.P50, "s")
+	}
+	// Output: 2026-11-26 97 of 100 delivered, half within 0.8 s
 }

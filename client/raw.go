@@ -78,6 +78,66 @@ func (i *Identity) UnmarshalJSON(raw []byte) error {
 	return i.APIKey.UnmarshalJSON(raw)
 }
 
+// UnmarshalJSON implements json.Unmarshaler.
+func (w *Webhook) UnmarshalJSON(raw []byte) error {
+	type plain Webhook
+	return keep(raw, (*plain)(w), &w.Raw)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (w Webhook) MarshalJSON() ([]byte, error) {
+	type plain Webhook
+	return give(plain(w), w.Raw)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *TestDelivery) UnmarshalJSON(raw []byte) error {
+	type plain TestDelivery
+	return keep(raw, (*plain)(t), &t.Raw)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (t TestDelivery) MarshalJSON() ([]byte, error) {
+	type plain TestDelivery
+	return give(plain(t), t.Raw)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (d *Delivery) UnmarshalJSON(raw []byte) error {
+	type plain Delivery
+	return keep(raw, (*plain)(d), &d.Raw)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (d Delivery) MarshalJSON() ([]byte, error) {
+	type plain Delivery
+	return give(plain(d), d.Raw)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *Suppression) UnmarshalJSON(raw []byte) error {
+	type plain Suppression
+	return keep(raw, (*plain)(s), &s.Raw)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (s Suppression) MarshalJSON() ([]byte, error) {
+	type plain Suppression
+	return give(plain(s), s.Raw)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (s *Stats) UnmarshalJSON(raw []byte) error {
+	type plain Stats
+	return keep(raw, (*plain)(s), &s.Raw)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (s Stats) MarshalJSON() ([]byte, error) {
+	type plain Stats
+	return give(plain(s), s.Raw)
+}
+
 func keep(raw []byte, into any, kept *json.RawMessage) error {
 	if err := json.Unmarshal(raw, into); err != nil {
 		return err

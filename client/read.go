@@ -70,7 +70,7 @@ func (c *Client) List(ctx context.Context, f Filter) iter.Seq2[*Message, error] 
 func (c *Client) Events(ctx context.Context, id string) iter.Seq2[*Event, error] {
 	path, err := messagePath(id, "/events")
 	if err != nil {
-		return func(yield func(*Event, error) bool) { yield(nil, err) }
+		return failed[Event](err)
 	}
 	return list[Event](ctx, c, path, make(url.Values))
 }
@@ -124,6 +124,11 @@ func (c *Client) Log(ctx context.Context, f LogFilter, cursor string) (*Page[Eve
 		return nil, err
 	}
 	return &p, nil
+}
+
+// failed is a list that cannot be read.
+func failed[T any](err error) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) { yield(nil, err) }
 }
 
 const pageSize = "100"
