@@ -15,9 +15,10 @@ import (
 
 // auditCommand is `postrider audit`.
 type auditCommand struct {
-	config.Config
 	Limit int  `default:"50" help:"At most so many. Default 50."`
 	JSON  bool `name:"json" help:"One JSON object a line."`
+
+	config.Config `group:"Settings"`
 }
 
 // changeLine is a change as it is printed for scripts.

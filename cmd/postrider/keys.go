@@ -39,47 +39,47 @@ type keyBounds struct {
 }
 
 type keysCreate struct {
-	config.Config
 	Name   string   `required:"" placeholder:"NAME" help:"What the key is for, such as the app's name."`
 	Test   bool     `help:"A test key: its mail goes to the sandbox only."`
-	Scopes []string `placeholder:"SCOPE,..." help:"What the key may do; without it, all that can be given: ${scopes}."`
+	Scopes []string `placeholder:"SCOPE" help:"What the key may do; without it, all that can be given: ${scopes}."`
 	keyBounds
-	JSON bool `name:"json" help:"The key as the API gives it, with its secret."`
+	JSON          bool `name:"json" help:"The key as the API gives it, with its secret."`
+	config.Config `group:"Settings"`
 }
 
 type keysList struct {
-	config.Config
-	JSON bool `name:"json" help:"One JSON object a line, as the API gives it."`
+	JSON          bool `name:"json" help:"One JSON object a line, as the API gives it."`
+	config.Config `group:"Settings"`
 }
 
 type keysShow struct {
-	config.Config
-	ID   string `arg:"" help:"The key's id, as keys list shows it."`
-	JSON bool   `name:"json" help:"The key as the API gives it."`
+	ID            string `arg:"" help:"The key's id, as keys list shows it."`
+	JSON          bool   `name:"json" help:"The key as the API gives it."`
+	config.Config `group:"Settings"`
 }
 
 type keysUpdate struct {
-	config.Config
 	ID     string   `arg:"" help:"The key's id, as keys list shows it."`
 	Name   string   `placeholder:"NAME" help:"What the key is for."`
-	Scopes []string `placeholder:"SCOPE,..." help:"What the key may do, all of it: ${scopes}."`
+	Scopes []string `placeholder:"SCOPE" help:"What the key may do, all of it: ${scopes}."`
 	keyBounds
-	Lift   []string `placeholder:"BOUND,..." help:"Bounds to take away: ${bounds}."`
-	Pause  bool     `xor:"pause" help:"Pause its sending: it sends no mail and changes no keys until --resume. Mail that it sent goes on."`
-	Resume bool     `xor:"pause" help:"End the pause."`
-	JSON   bool     `name:"json" help:"The key as the API gives it."`
+	Lift          []string `placeholder:"BOUND" help:"Bounds to take away: ${bounds}."`
+	Pause         bool     `xor:"pause" help:"Pause its sending: it sends no mail and changes no keys until --resume. Mail that it sent goes on."`
+	Resume        bool     `xor:"pause" help:"End the pause."`
+	JSON          bool     `name:"json" help:"The key as the API gives it."`
+	config.Config `group:"Settings"`
 }
 
 type keysRotate struct {
-	config.Config
-	ID      string        `arg:"" help:"The key's id, as keys list shows it."`
-	Overlap time.Duration `default:"1h" help:"How long the old secret is valid still, up to 168h; 0s ends it at once. Default 1h."`
-	JSON    bool          `name:"json" help:"The key as the API gives it, with its secret."`
+	ID            string        `arg:"" help:"The key's id, as keys list shows it."`
+	Overlap       time.Duration `default:"1h" help:"How long the old secret is valid still, up to 168h; 0s ends it at once. Default 1h."`
+	JSON          bool          `name:"json" help:"The key as the API gives it, with its secret."`
+	config.Config `group:"Settings"`
 }
 
 type keysRevoke struct {
-	config.Config
-	ID string `arg:"" help:"The key's id, as keys list shows it."`
+	ID            string `arg:"" help:"The key's id, as keys list shows it."`
+	config.Config `group:"Settings"`
 }
 
 // Validate refuses flags that say nothing a key could be.

@@ -27,18 +27,20 @@ var version = ""
 
 // cli is the whole command line.
 type cli struct {
-	Dev       devCommand       `cmd:"" set:"log_format=text" help:"Run everything in one process on this machine: no Redis, no DNS, no mail server."`
-	Serve     serveCommand     `cmd:"" help:"Run the service, or some of its roles, on a Redis."`
-	Send      sendCommand      `cmd:"" help:"Send a mail through the server in POSTRIDER_URL with the key in POSTRIDER_API_KEY."`
-	Messages  messagesCommand  `cmd:"" help:"List, show and cancel messages of the server in POSTRIDER_URL."`
-	Domains   domainsCommand   `cmd:"" help:"Add sending domains and check their DNS records."`
-	Templates templatesCommand `cmd:"" help:"Templates to begin with."`
-	Keys      keysCommand      `cmd:"" help:"Make, list, change, rotate and revoke API keys."`
-	Audit     auditCommand     `cmd:"" help:"Print who changed API keys and other settings, and when."`
-	Fsck      fsckCommand      `cmd:"" help:"Compare all that is stored, print each disagreement, and exit 1 if there is any."`
-	Release   releaseCommand   `cmd:"" help:"Try a quarantined message again."`
-	Config    configCommand    `cmd:"" help:"Print the options in force and where each comes from, secrets hidden."`
-	Version   kong.VersionFlag `help:"Print the version and end."`
+	Dev          devCommand          `cmd:"" set:"log_format=text" help:"Run everything in one process on this machine: no Redis, no DNS, no mail server."`
+	Serve        serveCommand        `cmd:"" help:"Run the service, or some of its roles, on a Redis."`
+	Send         sendCommand         `cmd:"" help:"Send a mail through the server in POSTRIDER_URL with the key in POSTRIDER_API_KEY."`
+	Messages     messagesCommand     `cmd:"" help:"List, show and cancel messages of the server in POSTRIDER_URL."`
+	Webhooks     webhooksCommand     `cmd:"" help:"Make, list, test and replay webhooks of the server in POSTRIDER_URL."`
+	Suppressions suppressionsCommand `cmd:"" help:"List, add, remove, import and export the addresses that mail does not go to."`
+	Domains      domainsCommand      `cmd:"" help:"Add sending domains and check their DNS records."`
+	Templates    templatesCommand    `cmd:"" help:"Templates to begin with."`
+	Keys         keysCommand         `cmd:"" help:"Make, list, change, rotate and revoke API keys."`
+	Audit        auditCommand        `cmd:"" help:"Print who changed API keys and other settings, and when."`
+	Fsck         fsckCommand         `cmd:"" help:"Compare all that is stored, print each disagreement, and exit 1 if there is any."`
+	Release      releaseCommand      `cmd:"" help:"Try a quarantined message again."`
+	Config       configCommand       `cmd:"" help:"Print the options in force and where each comes from, secrets hidden."`
+	Version      kong.VersionFlag    `help:"Print the version and end."`
 }
 
 // terminal is where a command reads its circumstances and writes its results.
