@@ -121,6 +121,15 @@ import (
 //	install:{beats}:seen  sorted set of workers, score: that clock at the last heartbeat
 //	install:secret        string, the check value of the installation's secret
 //	install:epoch         string, JSON: type storedEpoch in epoch.go
+//
+// All of {users} share the hash tag; they are of the dashboard's users.
+//
+//	install:{users}:all      hash, id -> JSON: type storedUser in users.go
+//	install:{users}:names    hash, name -> id
+//	install:{users}:admins   set of ids: who can administer now
+//	install:{users}:f:<hash> string with TTL: a link that makes the first administrator
+//	install:{users}:s:<hash> string with TTL, a session: JSON, type storedSession in sessions.go
+//	install:{users}:t:<what> string with TTL, how often somebody tried to sign in
 
 // shardKeys names the keys of one shard of one world.
 type shardKeys struct{ prefix string }
@@ -264,4 +273,10 @@ const (
 	beatClock   = "install:{beats}:clock"
 	beatsKey    = "install:{beats}:seen"
 	epochKey    = "install:epoch"
+	usersKey    = "install:{users}:all"
+	userNames   = "install:{users}:names"
+	adminsKey   = "install:{users}:admins"
+	firstPrefix = "install:{users}:f:"
+	sessPrefix  = "install:{users}:s:"
+	triesPrefix = "install:{users}:t:"
 )

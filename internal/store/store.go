@@ -94,16 +94,19 @@ func (o Options) withDefaults() Options {
 // concurrent use.
 type Store struct {
 	Messages *Messages
-	Keys     *Keys    // API keys
-	Domains  *Domains // sending domains
-	Batches  *Batches // messages that are taken together
-	Answers  *Answers // Idempotency-Keys of requests that are no sends
-	Log      *Log     // the events of all messages, in order
-	Stats    *Stats   // what happened, counted
-	Rates    *Rates   // how much of its rate each key has used
-	Quotas   *Quotas  // how much of its day's recipients
-	Audit    *Audit   // who changed what
-	Leases   *Leases  // leases, heartbeats, the check value of the installation's secret
+	Keys     *Keys     // API keys
+	Domains  *Domains  // sending domains
+	Batches  *Batches  // messages that are taken together
+	Answers  *Answers  // Idempotency-Keys of requests that are no sends
+	Log      *Log      // the events of all messages, in order
+	Stats    *Stats    // what happened, counted
+	Rates    *Rates    // how much of its rate each key has used
+	Quotas   *Quotas   // how much of its day's recipients
+	Audit    *Audit    // who changed what
+	Users    *Users    // of the dashboard
+	Sessions *Sessions // of those users
+	Tries    *Tries    // how often somebody tried to sign in
+	Leases   *Leases   // leases, heartbeats, the check value of the installation's secret
 
 	rdb        redis.UniversalClient
 	options    Options
@@ -131,6 +134,9 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 		Keys:     newKeys(rdb),
 		Quotas:   &Quotas{rdb: rdb, take: redis.NewScript(takeQuotaScript)},
 		Audit:    &Audit{rdb: rdb},
+		Users:    &Users{rdb: rdb, swap: redis.NewScript(whenFull + swapUserScript)},
+		Sessions: &Sessions{rdb: rdb, find: redis.NewScript(findSessionScript), keep: redis.NewScript(whenFull + keepSessionScript)},
+		Tries:    &Tries{rdb: rdb, take: redis.NewScript(whenFull + takeTryScript), forgive: redis.NewScript(whenFull + forgiveTryScript)},
 		Domains:  &Domains{rdb: rdb, swap: redis.NewScript(swapDomainScript)},
 		Batches:  &Batches{rdb: rdb, messages: messages, answers: answers, commit: redis.NewScript(commitScript)},
 		Answers:  answers,

@@ -1,0 +1,470 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"postrider/internal/email"
+	"postrider/internal/redistest"
+	"postrider/internal/store"
+)
+
+const (
+	good  = "a horse on the stairs"
+	other = "three green umbrellas"
+	net1  = "192.0.2.1"
+)
+
+// fixture is a desk on a Redis of its own, and its clock.
+type fixture struct {
+	*Desk
+	t   *testing.T
+	rdb *redis.Client
+	now time.Time
+}
+
+func newFixture(t *testing.T, url string) *fixture {
+	t.Helper()
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.DisableIdentity = true
+	f := &fixture{t: t, rdb: redis.NewClient(o), now: time.Now()}
+	t.Cleanup(func() { f.rdb.Close() })
+	f.Desk = New(Options{Store: store.New(f.rdb, store.Options{}), Now: func() time.Time { return f.now }})
+	return f
+}
+
+func each(t *testing.T, test func(*testing.T, *fixture)) {
+	redistest.Each(t, func(t *testing.T, url string) { test(t, newFixture(t, url)) })
+}
+
+// administrator makes the first one, ada, and returns her session.
+func (f *fixture) administrator() string {
+	f.t.Helper()
+	link, err := f.First(f.t.Context())
+	if err != nil || link == "" {
+		f.t.Fatalf("%q, %v", link, err)
+	}
+	token, err := f.Redeem(f.t.Context(), link, "Ada", good)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return token
+}
+
+func (f *fixture) who(token string) *store.User {
+	f.t.Helper()
+	u, err := f.Visit(f.t.Context(), token, true)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return u
+}
+
+func (f *fixture) over(token, why string) {
+	f.t.Helper()
+	if u, err := f.Visit(f.t.Context(), token, true); !errors.Is(err, ErrSignedOut) {
+		f.t.Errorf("%s: the session is that of %+v, %v", why, u, err)
+	}
+}
+
+func TestFirstAdministrator(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ctx := t.Context()
+		earlier, err := f.First(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w, err := f.Welcome(ctx, earlier); err != nil || !w.First {
+			t.Fatalf("%+v, %v", w, err)
+		}
+		u := f.who(f.administrator())
+		if u.Name != "ada" || u.Role != store.RoleAdministrator || !u.ReadsMail {
+			t.Errorf("%+v", u)
+		}
+		if again, err := f.First(ctx); again != "" || err != nil {
+			t.Errorf("another link while somebody administers: %q, %v", again, err)
+		}
+		if _, err := f.Redeem(ctx, earlier, "eve", other); !errors.Is(err, ErrLink) {
+			t.Errorf("a link from before: %v", err)
+		}
+		// Nothing that is stored opens anything.
+		for _, key := range f.rdb.Keys(ctx, "*").Val() {
+			if strings.Contains(key, earlier) {
+				t.Errorf("%s holds a link", key)
+			}
+		}
+	})
+}
+
+func TestLinkIsUsedOnce(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		link, err := f.First(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var made atomic.Int32
+		var all sync.WaitGroup
+		for _, name := range []string{"a", "b", "c", "d"} {
+			all.Go(func() {
+				if _, err := f.Redeem(t.Context(), link, name, good); err == nil {
+					made.Add(1)
+				} else if !errors.Is(err, ErrLink) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if made.Load() != 1 {
+			t.Errorf("made %d administrators", made.Load())
+		}
+	})
+}
+
+func TestInvite(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ctx := t.Context()
+		f.administrator()
+		u, link, err := f.Invite(ctx, Actor("ada"), " Bo@Acme.com ", Draft{Role: store.RoleViewer})
+		if err != nil || u.Name != "bo@acme.com" {
+			t.Fatalf("%+v, %v", u, err)
+		}
+		if _, err := f.SignIn(ctx, u.Name, good, net1); !errors.Is(err, ErrWrong) {
+			t.Errorf("without a password: %v", err)
+		}
+		if _, _, err := f.Invite(ctx, "", "BO@acme.com", Draft{Role: store.RoleViewer}); !isRefused(err) {
+			t.Errorf("a name twice: %v", err)
+		}
+		_, newer, err := f.Link(ctx, Actor("ada"), u.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Redeem(ctx, link, "", good); !errors.Is(err, ErrLink) {
+			t.Errorf("a link that was replaced: %v", err)
+		}
+		token, err := f.Redeem(ctx, newer, "ignored", good)
+		if err != nil || f.who(token).Name != "bo@acme.com" {
+			t.Fatal(err)
+		}
+		if _, err := f.Redeem(ctx, newer, "", other); !errors.Is(err, ErrLink) {
+			t.Errorf("a link that was used: %v", err)
+		}
+		_, late, err := f.Link(ctx, Actor("ada"), u.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.now = f.now.Add(f.LinkFor)
+		if _, err := f.Redeem(ctx, late, "", other); !errors.Is(err, ErrLink) {
+			t.Errorf("a link that expired: %v", err)
+		}
+		for _, bad := range []string{"", ".", "first.", "first.x", u.ID, u.ID + ".", "usr_x.y", strings.Repeat("x", 5000)} {
+			if _, err := f.Welcome(ctx, bad); !errors.Is(err, ErrLink) {
+				t.Errorf("link %.20q: %v", bad, err)
+			}
+		}
+	})
+}
+
+func isRefused(err error) bool {
+	var r *Refused
+	return errors.As(err, &r)
+}
+
+// Of those who may not sign in, none learns why.
+func TestWhoMayNotSignIn(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ctx := t.Context()
+		f.administrator()
+		off, link, err := f.Invite(ctx, "", "off", Draft{Role: store.RoleViewer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := f.Redeem(ctx, link, "", good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Change(ctx, "", off.ID, Draft{Role: store.RoleViewer, Disabled: true}); err != nil {
+			t.Fatal(err)
+		}
+		f.over(before, "disabled")
+		for name, try := range map[string][2]string{
+			"another password": {"ada", other}, "no such user": {"bo", good}, "no name": {"", good}, "disabled": {"off", good},
+			"no password": {"ada", ""}, "a long one": {"ada", strings.Repeat(good, 1000)}, "a long name": {strings.Repeat("a", 1e6), good},
+			"the start": {"ada", good[:20]}, "more": {"ada", good + "x"}, "other case": {"ada", strings.ToUpper(good)}, "no text": {"ada", "\xff\x00"},
+		} {
+			if token, err := f.SignIn(ctx, try[0], try[1], name); !errors.Is(err, ErrWrong) || token != "" {
+				t.Errorf("%s: %q, %v", name, token, err)
+			}
+		}
+		if _, err := f.SignIn(ctx, " ADA ", good, net1); err != nil {
+			t.Errorf("ada: %v", err)
+		}
+	})
+}
+
+// The letters of a password may be written in other ways; all of it counts.
+func TestPasswordForms(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ctx, long := t.Context(), strings.Repeat("x y z w v ", 100)
+		token := f.administrator()
+		for _, c := range []struct{ set, enter string }{
+			{"caf\u00e9 on the corner", "cafe\u0301 on the corner"}, {long + "a", long + "a"},
+		} {
+			next, err := f.ChangePassword(ctx, f.who(token), f.password(c.set), c.set, net1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			token = next
+			if _, err := f.SignIn(ctx, "ada", c.enter, net1); err != nil {
+				t.Errorf("%.30q: %v", c.enter, err)
+			}
+		}
+		if _, err := f.SignIn(ctx, "ada", long+"b", net1); !errors.Is(err, ErrWrong) {
+			t.Errorf("the last of 1001 octets does not count: %v", err)
+		}
+	})
+}
+
+// password is ada's before the one that is set now, in TestPasswordForms.
+func (f *fixture) password(set string) string {
+	if strings.HasPrefix(set, "caf") {
+		return good
+	}
+	return "caf\u00e9 on the corner"
+}
+
+func TestPasswordsThatAreRefused(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		link, err := f.First(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []string{"", "short", "elevenchars", "äöüäöüäöü", "aaaaaaaaaaaaaaaa", "ababababababab", "tab\tand\nline\x00x", strings.Repeat("abcdef", 200), "the-name-of-ada", "\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfeabcd"} {
+			if _, err := f.Redeem(t.Context(), link, "the-name-of-ada", bad); !isRefused(err) {
+				t.Errorf("%.20q: %v", bad, err)
+			}
+		}
+		for _, bad := range []string{"", " ", "a b", "a\nb", "<script>\x00", strings.Repeat("a", 65), "\xff"} {
+			if _, err := f.Redeem(t.Context(), link, bad, good); !isRefused(err) {
+				t.Errorf("name %.20q: %v", bad, err)
+			}
+		}
+		if _, err := f.Redeem(t.Context(), link, "ada", good); err != nil {
+			t.Errorf("after what was refused the link is over: %v", err)
+		}
+	})
+}
+
+func TestSessionsEnd(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ctx, begun := t.Context(), f.now
+		in := func() string {
+			t.Helper()
+			token, err := f.SignIn(ctx, "ada", good, net1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token
+		}
+		f.administrator()
+		a, b := in(), in()
+		if err := f.SignOut(ctx, a); err != nil {
+			t.Fatal(err)
+		}
+		f.over(a, "signed out")
+		ada := f.who(b)
+		next, err := f.ChangePassword(ctx, ada, good, other, net1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.over(b, "the password was changed")
+		f.who(next)
+		if _, err := f.ChangePassword(ctx, ada, good, "something else again", net1); !errors.Is(err, ErrWrong) {
+			t.Errorf("by the old password: %v", err)
+		}
+		if _, err := f.ChangePassword(ctx, f.who(next), other, good, net1); err != nil {
+			t.Fatal(err)
+		}
+		c, e := in(), in()
+		if err := f.SignOutEverywhere(ctx, ada.ID); err != nil {
+			t.Fatal(err)
+		}
+		f.over(c, "signed out everywhere")
+		f.over(e, "signed out everywhere")
+
+		idle := in()
+		f.now = f.now.Add(f.Idle / 2)
+		if _, err := f.Visit(ctx, idle, false); err != nil { // a page that refreshes itself
+			t.Fatal(err)
+		}
+		f.now = f.now.Add(f.Idle / 2)
+		f.over(idle, "nobody used it")
+		used := in()
+		for f.now = f.now.Add(time.Hour); f.now.Sub(begun) < f.Lifetime; f.now = f.now.Add(time.Hour) {
+			f.who(used)
+		}
+		f.now = f.now.Add(f.Idle)
+		f.over(used, "it has lived")
+		for _, bad := range []string{"", "x", strings.Repeat("x", 1e6)} {
+			f.over(bad, "it never was")
+		}
+	})
+}
+
+// A role counts from the next request on.
+func TestRoleChanges(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ctx, ada := t.Context(), f.who(f.administrator())
+		bo, link, err := f.Invite(ctx, Actor("ada"), "bo", Draft{Role: store.RoleAdministrator})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Remove(ctx, Actor("ada"), ada.ID); !isRefused(err) {
+			t.Errorf("the last administrator was removed: %v", err)
+		}
+		token, err := f.Redeem(ctx, link, "", good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Change(ctx, Actor("ada"), bo.ID, Draft{Role: store.RoleOperator, ReadsMail: true}); err != nil {
+			t.Fatal(err)
+		}
+		if u := f.who(token); u.Role != store.RoleOperator || !u.ReadsMail {
+			t.Errorf("%+v", u)
+		}
+		if _, err := f.Change(ctx, "", bo.ID, Draft{Role: "king"}); !isRefused(err) {
+			t.Errorf("a role of its own: %v", err)
+		}
+		if err := f.Remove(ctx, Actor("ada"), bo.ID); err != nil {
+			t.Fatal(err)
+		}
+		f.over(token, "removed")
+		changes, err := f.Store.Audit.List(ctx, email.Live, 20)
+		var did []string
+		for _, c := range changes {
+			did = append(did, c.Actor+" "+c.Action+" "+c.Detail)
+		}
+		want := []string{
+			"user:ada user.removed bo operator, reads mail",
+			"user:ada user.updated bo administrator -> operator, reads mail",
+			"user:bo user.password_set bo by a link",
+			"user:ada user.created bo administrator",
+			"user:ada user.password_set ada by a link",
+		}
+		if err != nil || strings.Join(did, "\n") != strings.Join(want, "\n") {
+			t.Errorf("recorded, %v:\n%s", err, strings.Join(did, "\n"))
+		}
+	})
+}
+
+func TestThrottled(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ctx := t.Context()
+		f.administrator()
+		var wrong, throttled atomic.Int32
+		try := func(name, password, from string) {
+			_, err := f.SignIn(ctx, name, password, from)
+			var slow *Throttled
+			switch {
+			case errors.Is(err, ErrWrong):
+				wrong.Add(1)
+			case errors.As(err, &slow) && slow.Wait > time.Minute:
+				throttled.Add(1)
+			case err != nil:
+				t.Error(err)
+			}
+		}
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() { try("ada", other, net1) })
+		}
+		all.Wait()
+		if wrong.Load() != 10 || throttled.Load() != 10 {
+			t.Errorf("of 20 at once %d were judged, %d throttled", wrong.Load(), throttled.Load())
+		}
+		if try("ada", good, net1); throttled.Load() != 11 {
+			t.Error("the right password counts at a moment when none does")
+		}
+		if try("ada", good, "192.0.2.2"); throttled.Load() != 11 {
+			t.Error("she is kept out from elsewhere")
+		}
+		for i := range 45 {
+			try(fmt.Sprint("user", i), other, net1)
+		}
+		if wrong.Load() != 50 {
+			t.Errorf("a network had %d tries", wrong.Load())
+		}
+		// What people type into the field of the name is not kept.
+		try(good, other, "192.0.2.3")
+		for _, key := range f.rdb.Keys(ctx, "*").Val() {
+			if strings.Contains(key, "horse") || strings.Contains(key, "ada") {
+				t.Errorf("key %s", key)
+			}
+		}
+	})
+}
+
+// Few passwords are hashed at once; who waits too long is told so.
+func TestHashingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := New(Options{})
+		var running, most atomic.Int32
+		var all sync.WaitGroup
+		var busy atomic.Int32
+		for range 20 {
+			all.Go(func() {
+				err := d.hashing(t.Context(), func() {
+					if n := running.Add(1); n > most.Load() {
+						most.Store(n)
+					}
+					time.Sleep(time.Second)
+					running.Add(-1)
+				})
+				if errors.Is(err, ErrBusy) {
+					busy.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if most.Load() > atOnce || busy.Load() < 20-atOnce*6 || busy.Load() > 20-atOnce*5 {
+			t.Errorf("%d at once, %d waited in vain", most.Load(), busy.Load())
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		d.hashers <- struct{}{}
+		d.hashers <- struct{}{}
+		if err := d.hashing(ctx, func() {}); !errors.Is(err, context.Canceled) {
+			t.Errorf("who left still waits: %v", err)
+		}
+	})
+}
+
+func TestHash(t *testing.T) {
+	d, encoded := New(Options{}), hash(good)
+	if encoded == hash(good) || !strings.HasPrefix(encoded, "$argon2id$v=19$m=19456,t=2,p=1$") || weak(encoded) {
+		t.Error(encoded)
+	}
+	if ok, err := d.compare(t.Context(), encoded, good); !ok || err != nil {
+		t.Error(ok, err)
+	}
+	for _, bad := range []string{
+		"", "$", good, "$argon2i$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"$argon2id$v=19$m=4294967295,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"$argon2id$v=19$m=19456,t=0,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", encoded[:60], encoded + "$", encoded[:len(encoded)-30] + "!",
+	} {
+		if ok, err := d.compare(t.Context(), bad, ""); ok || err != nil || !weak(bad) {
+			t.Errorf("%.60q: %v, %v", bad, ok, err)
+		}
+	}
+}
