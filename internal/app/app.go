@@ -274,6 +274,9 @@ func (a *App) Durability() string {
 	return i.Level
 }
 
+// Poster posts to webhooks.
+func (a *App) Poster() *webhook.Poster { return a.poster }
+
 // Worker is the name of this process's worker in logs, empty without that role.
 func (a *App) Worker() string {
 	if a.worker == nil {

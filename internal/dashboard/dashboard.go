@@ -28,6 +28,7 @@ import (
 	"postrider/internal/queue"
 	"postrider/internal/sandbox"
 	"postrider/internal/store"
+	"postrider/internal/webhook"
 )
 
 //go:embed templates assets
@@ -42,13 +43,15 @@ type Options struct {
 	// Desk takes mail; Domains signs it as it would be sent. Nil: this process does neither.
 	Desk    *intake.Desk
 	Domains *domains.Domains
-	Log     *slog.Logger // nil: slog.Default()
+	Poster  *webhook.Poster // nil: this process posts to no webhooks
+	Log     *slog.Logger    // nil: slog.Default()
 
 	// Visitor tells who asks. If it answers the request itself, as one that sends
 	// people to a page where they sign in, it returns nil. Nil: whoever asks may do
 	// everything, which is for dev alone.
 	Visitor func(http.ResponseWriter, *http.Request) *Visitor
-	// Changed is told of every change that somebody made. Nil: it is logged.
+	// Changed is told of every change that somebody made. Nil: it is written down in
+	// the store, where the settings show it.
 	Changed func(context.Context, Change)
 
 	Worlds  []email.World    // whose mail is shown, the first one unless somebody chooses; empty: email.Test
@@ -60,6 +63,8 @@ type Options struct {
 
 	// Health asks what the operator wants to know of this process and of its Redis.
 	Health func(context.Context) []Check
+	// Settings are the options in force, secrets hidden.
+	Settings []Setting
 }
 
 // Check is one thing that must be well.
@@ -107,7 +112,9 @@ type route struct {
 	pattern string
 	right   Right
 	page    func(*visit) error           // of GET
-	action  func(*visit) (string, error) // of POST: where to go on
+	action  func(*visit) (string, error) // of POST: where to go on; empty: it answered
+	what    string                       // the action, for the record of changes; empty: it is none
+	form    int64                        // how large its form may be; 0: maxForm
 }
 
 // routes are all pages and actions.
@@ -117,17 +124,35 @@ func (d *dashboard) routes() []route {
 		{pattern: "GET /ui/jobs", right: Look, page: d.jobs},
 		{pattern: "GET /ui/jobs/quarantine", right: Look, page: d.quarantine},
 		{pattern: "GET /ui/jobs/{queue}", right: Look, page: d.queuePage},
-		{pattern: "POST /ui/jobs/{queue}/pause", right: Operate, action: d.steer(true)},
-		{pattern: "POST /ui/jobs/{queue}/resume", right: Operate, action: d.steer(false)},
-		{pattern: "POST /ui/jobs/{queue}/run", right: Operate, action: d.changeJob(false)},
-		{pattern: "POST /ui/jobs/{queue}/delete", right: Operate, action: d.changeJob(true)},
+		{pattern: "POST /ui/jobs/{queue}/pause", right: Operate, action: d.steer(true), what: "queue.paused"},
+		{pattern: "POST /ui/jobs/{queue}/resume", right: Operate, action: d.steer(false), what: "queue.resumed"},
+		{pattern: "POST /ui/jobs/{queue}/run", right: Operate, action: d.changeJob(false), what: "job.run"},
+		{pattern: "POST /ui/jobs/{queue}/delete", right: Operate, action: d.changeJob(true), what: "job.deleted"},
+		{pattern: "GET /ui/webhooks", right: Look, page: d.webhooks},
+		{pattern: "GET /ui/webhooks/{id}", right: Look, page: d.webhook},
+		{pattern: "POST /ui/webhooks/{id}/test", right: Administer, action: d.testWebhook, what: "webhook.tested"},
+		{pattern: "POST /ui/webhooks/{id}/enabled", right: Administer, action: d.enableWebhook, what: "webhook.enabled_or_disabled"},
+		{pattern: "GET /ui/webhooks/{id}/deliveries/{delivery}", right: Look, page: d.delivery},
+		{pattern: "POST /ui/webhooks/{id}/deliveries/{delivery}/replay", right: Operate, action: d.replay, what: "delivery.replayed"},
+		{pattern: "GET /ui/suppressions", right: Look, page: d.suppressions},
+		{pattern: "POST /ui/suppressions", right: Operate, action: d.suppress, what: "suppression.created"},
+		{pattern: "POST /ui/suppressions/{id}/remove", right: Operate, action: d.unsuppress, what: "suppression.deleted"},
+		{pattern: "POST /ui/suppressions/import", right: Operate, action: d.importSuppressions, what: "suppressions.imported", form: maxImport + maxForm},
+		{pattern: "GET /ui/suppressions/export", right: Look, page: d.exportSuppressions},
+		{pattern: "GET /ui/domains", right: Look, page: d.domains},
+		{pattern: "POST /ui/domains", right: Administer, action: d.addDomain, what: "domain.created"},
+		{pattern: "GET /ui/domains/{name}", right: Look, page: d.domain},
+		{pattern: "POST /ui/domains/{name}/check", right: Operate, action: d.checkDomain, what: "domain.checked"},
+		{pattern: "GET /ui/send", right: Operate, page: d.send},
+		{pattern: "POST /ui/send", right: Operate, action: d.sendTest, what: "message.sent"},
+		{pattern: "GET /ui/settings", right: Administer, page: d.settings},
 		{pattern: "GET /ui/inbox", right: Look, page: d.inbox},
 		{pattern: "POST /ui/world", right: Look, action: d.chooseWorld},
 		{pattern: "GET /ui/messages", right: Look, page: d.messages},
-		{pattern: "POST /ui/messages/{id}/cancel", right: Operate, action: d.cancel},
-		{pattern: "POST /ui/messages/{id}/retry", right: Operate, action: d.retry},
-		{pattern: "POST /ui/messages/{id}/release", right: Operate, action: d.release},
-		{pattern: "POST /ui/messages/{id}/again", right: Operate, action: d.again},
+		{pattern: "POST /ui/messages/{id}/cancel", right: Operate, action: d.cancel, what: "message.canceled"},
+		{pattern: "POST /ui/messages/{id}/retry", right: Operate, action: d.retry, what: "message.hurried"},
+		{pattern: "POST /ui/messages/{id}/release", right: Operate, action: d.release, what: "message.released"},
+		{pattern: "POST /ui/messages/{id}/again", right: Operate, action: d.again, what: "message.sent_again"},
 		{pattern: "GET /ui/messages/{id}", right: Look, page: d.message},
 		{pattern: "GET /ui/messages/{id}/html", right: Read, page: d.preview},
 		{pattern: "GET /ui/messages/{id}/source", right: Read, page: d.source},

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -44,10 +45,11 @@ func (v *Visitor) May(r Right) bool { return slices.Contains(v.Rights, r) }
 
 // Change is something that somebody did here.
 type Change struct {
-	At   time.Time
-	By   string // Visitor.Name
-	What string // the action: "POST /ui/messages/{id}/cancel"
-	To   string // the path: on what
+	World email.World
+	At    time.Time
+	By    string // Visitor.Name
+	What  string // such as message.canceled
+	To    string // the id or name of what was changed; may be empty
 }
 
 // visit is one request of somebody who may make it.
@@ -116,7 +118,7 @@ func (d *dashboard) change(v *visit, r route) (string, error) {
 	if !sameOrigin(v.Request) {
 		return "", &refusal{http.StatusForbidden, "Not from here", "This request came from another page. Nothing was done. Use the button on the dashboard's own page."}
 	}
-	v.Body = http.MaxBytesReader(v.w, v.Body, maxForm)
+	v.Body = http.MaxBytesReader(v.w, v.Body, max(r.form, maxForm))
 	if err := v.readForm(); err != nil {
 		return "", err
 	}
@@ -124,12 +126,15 @@ func (d *dashboard) change(v *visit, r route) (string, error) {
 		return "", &refusal{http.StatusForbidden, "The page was too old", "Its form does not belong to your session any more. Nothing was done. Load the page again and repeat."}
 	}
 	to, err := r.action(v)
-	if err == nil {
-		c := Change{At: d.Now(), By: v.by.Name, What: r.pattern, To: v.URL.Path}
-		if d.Changed != nil {
-			d.Changed(v.Context(), c)
+	if err == nil && r.what != "" {
+		c := Change{World: v.world, At: d.Now(), By: v.by.Name, What: r.what}
+		for _, name := range []string{"id", "delivery", "name", "queue"} {
+			c.To = cmp.Or(v.PathValue(name), c.To)
+		}
+		if d.Changed == nil {
+			d.record(v.Context(), c)
 		} else {
-			d.Log.Info("changed on the dashboard", "by", c.By, "what", c.What, "path", c.To)
+			d.Changed(v.Context(), c)
 		}
 	}
 	return to, err

@@ -68,10 +68,10 @@ func TestEveryRouteNeedsItsRight(t *testing.T) {
 	routes := (&dashboard{}).routes()
 	for _, r := range routes {
 		method, path, _ := strings.Cut(r.pattern, " ")
-		if !slices.Contains(Rights(), r.right) || (r.page == nil) == (r.action == nil) || (r.action == nil) != (method == http.MethodGet) {
+		if !slices.Contains(Rights(), r.right) || (r.page == nil) == (r.action == nil) || (r.action == nil) != (method == http.MethodGet) || (r.what == "") != (r.page != nil || path == "/ui/world") {
 			t.Errorf("%s: no right of ours, or not one page or one action", r.pattern)
 		}
-		path = strings.NewReplacer("{$}", "", "{id}", email.NewMessageID(0), "{n}", "0", "{queue}", "bulk").Replace(path)
+		path = strings.NewReplacer("{$}", "", "{id}", email.NewMessageID(0), "{n}", "0", "{queue}", "bulk", "{delivery}", email.NewID(email.DeliveryPrefix), "{name}", "acme.test").Replace(path)
 		rec := httptest.NewRecorder()
 		w.pages.ServeHTTP(rec, httptest.NewRequest(method, path, nil))
 		if rec.Code != http.StatusForbidden || !strings.Contains(rec.Body.String(), "the right to "+string(r.right)) {
@@ -82,7 +82,9 @@ func TestEveryRouteNeedsItsRight(t *testing.T) {
 
 func TestVisitor(t *testing.T) {
 	w := newWorld(t)
-	visitor := &Visitor{Name: "Ada <b>", Rights: []Right{Look}, Token: "secret-token"}
+	m := message("x", "a@sandbox.test")
+	w.accept(m, &email.Content{Text: "x"})
+	visitor := &Visitor{Name: "Ada <b>", Rights: []Right{Look, Operate}, Token: "secret-token"}
 	var changes []Change
 	w.options.Visitor = func(rw http.ResponseWriter, _ *http.Request) *Visitor {
 		if visitor == nil {
@@ -103,7 +105,9 @@ func TestVisitor(t *testing.T) {
 			t.Errorf("leads to %q", r.Header.Get("Location"))
 		}
 	}
-	if len(changes) != 1 || changes[0].By != "Ada <b>" || changes[0].What != "POST /ui/world" || changes[0].At.IsZero() {
+	body(t, w.post("/ui/messages/"+m.ID+"/cancel", url.Values{"token": {"secret-token"}}, nil), 303)
+	body(t, w.post("/ui/messages/"+email.NewMessageID(0)+"/cancel", url.Values{"token": {"secret-token"}}, nil), 404)
+	if len(changes) != 1 || changes[0].By != "Ada <b>" || changes[0].What != "message.canceled" || changes[0].To != m.ID || changes[0].At.IsZero() {
 		t.Errorf("told of %+v", changes)
 	}
 	visitor = nil

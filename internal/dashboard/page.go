@@ -29,8 +29,13 @@ func sections() []section {
 	return []section{
 		{"/", "Overview", `<path d="M2 13.5h12M3.5 11V8M6.5 11V4M9.5 11V6.5M12.5 11V2.5"/>`, Look},
 		{"/ui/messages", "Messages", `<path d="M2 4.2h12v8H2zM2 4.6l6 4.4 6-4.4"/>`, Look},
-		{"/ui/jobs", "Jobs", `<path d="M2.5 4h11M2.5 8h11M2.5 12h11M5 2.8v2.4M10.5 6.8v2.4M7 10.8v2.4"/>`, Look},
 		{"/ui/inbox", "Inbox", `<path d="M2 9.5h3.5l1 2h3l1-2H14M2 9.5v3A1.5 1.5 0 0 0 3.5 14h9a1.5 1.5 0 0 0 1.5-1.5v-3L11.8 3.2A1 1 0 0 0 10.9 2.5H5.1a1 1 0 0 0-.9.7z"/>`, Look},
+		{"/ui/jobs", "Jobs", `<path d="M2.5 4h11M2.5 8h11M2.5 12h11M5 2.8v2.4M10.5 6.8v2.4M7 10.8v2.4"/>`, Look},
+		{"/ui/webhooks", "Webhooks", `<path d="M6.2 6.6 4.3 10M8 4.4l3.3 5.8M5.6 11.6h4.9"/><circle cx="7.2" cy="4" r="2"/><circle cx="3.6" cy="11.6" r="2"/><circle cx="12.4" cy="11.6" r="2"/>`, Look},
+		{"/ui/suppressions", "Suppressions", `<circle cx="8" cy="8" r="5.8"/><path d="m4 4 8 8"/>`, Look},
+		{"/ui/domains", "Domains", `<circle cx="8" cy="8" r="5.8"/><path d="M2.4 8h11.2M8 2.2c2 1.7 2.6 3.6 2.6 5.8S10 12.100 8 13.800C6 12.100 5.400 10.200 5.400 8S6 3.900 8 2.200z"/>`, Look},
+		{"/ui/send", "Send a test", `<path d="M14 2 7 9M14 2 9.500 14 7 9 2 6.500z"/>`, Operate},
+		{"/ui/settings", "Settings", `<circle cx="8" cy="8" r="2"/><path d="M8 1.800v2M8 12.200v2M1.800 8h2M12.200 8h2M3.600 3.600 5 5M11 11l1.400 1.400M3.600 12.400 5 11M11 5l1.400-1.400"/>`, Administer},
 	}
 }
 
@@ -105,14 +110,22 @@ func (f frame) every(seconds int) frame {
 // put words of its own there.
 func notices() map[string]string {
 	return map[string]string{
-		"canceled": "Canceled. An attempt past its last step finishes and counts; whatever else was to come does not.",
-		"hurried":  "It is tried now. If its receiver is being left alone for a while, it waits for that.",
-		"released": "Released: it is tried again within half a minute.",
-		"paused":   "Paused. Jobs wait until you resume the queue; nothing is lost.",
-		"resumed":  "Resumed.",
-		"run":      "It runs as soon as a worker is free.",
-		"deleted":  "The job is deleted. What it was to wake stays, and gets a new job when its time comes.",
-		"sent":     "Taken. This is the new message.",
+		"canceled":     "Canceled. An attempt past its last step finishes and counts; whatever else was to come does not.",
+		"hurried":      "It is tried now. If its receiver is being left alone for a while, it waits for that.",
+		"released":     "Released: it is tried again within half a minute.",
+		"paused":       "Paused. Jobs wait until you resume the queue; nothing is lost.",
+		"resumed":      "Resumed.",
+		"run":          "It runs as soon as a worker is free.",
+		"deleted":      "The job is deleted. What it was to wake stays, and gets a new job when its time comes.",
+		"enabled":      "Enabled: it is told of what happens from now on.",
+		"disabled":     "Disabled: it is told of nothing until you enable it again.",
+		"replayed":     "It is posted again.",
+		"suppressed":   "Suppressed: no mail goes to it from now on.",
+		"listed":       "This address was on the list already; its entry stays as it is.",
+		"unsuppressed": "Removed: mail to it is sent again.",
+		"imported":     "Imported. Addresses that were on the list already stay as they are.",
+		"added":        "Added. Publish the records below, then check them.",
+		"sent":         "Taken. This is the new message.",
 	}
 }
 

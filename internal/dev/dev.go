@@ -129,7 +129,7 @@ func startRedis() (url string, stop func(), err error) {
 func front(o Options) func(*app.App, http.Handler) http.Handler {
 	return func(a *app.App, apiHandler http.Handler) http.Handler {
 		pages := dashboard.New(dashboard.Options{
-			Store: a.Store, Inbox: a.Sandbox.Inbox, Queue: a.Queue, Desk: a.Desk, Domains: a.Domains, Log: o.Log, Health: checks(a),
+			Store: a.Store, Inbox: a.Sandbox.Inbox, Queue: a.Queue, Desk: a.Desk, Domains: a.Domains, Poster: a.Poster(), Settings: settings(o.Config), Log: o.Log, Health: checks(a),
 			Worlds: []email.World{email.Test}, Dev: true, Curl: curl(a.URL()), Version: o.Version,
 		})
 		return dashboard.LocalOnly(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -151,6 +151,15 @@ func checks(a *app.App) func(context.Context) []dashboard.Check {
 		}
 		return list
 	}
+}
+
+// settings are the options in force, for people.
+func settings(c config.Config) []dashboard.Setting {
+	var list []dashboard.Setting
+	for _, option := range c.List() {
+		list = append(list, dashboard.Setting{Name: option.Name, Value: option.Value, About: option.Help})
+	}
+	return list
 }
 
 func addKey(ctx context.Context, s *store.Store) error {

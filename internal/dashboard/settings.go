@@ -1,0 +1,45 @@
+package dashboard
+
+import (
+	"context"
+
+	"postrider/internal/store"
+)
+
+// changesShown is how many changes the settings show.
+const changesShown = 100
+
+// Setting is one option as it is in force, with secrets hidden.
+type Setting struct{ Name, Value, About string }
+
+type settingsPage struct {
+	frame
+	Settings []Setting
+	Checks   []Check
+	Changes  []store.Change
+}
+
+// settings is the configuration in force, and who changed what.
+func (d *dashboard) settings(v *visit) error {
+	p := settingsPage{frame: d.frame(v, "Settings"), Settings: d.Settings}
+	if d.Health != nil {
+		p.Checks = d.Health(v.Context())
+	}
+	var err error
+	if p.Changes, err = d.Store.Audit.List(v.Context(), v.world, changesShown); err != nil {
+		return err
+	}
+	return d.render(v, "settings.html", p)
+}
+
+// record writes a change down, where the settings show it.
+func (d *dashboard) record(ctx context.Context, c Change) {
+	actor := c.By
+	if actor == "" {
+		actor = store.Operator
+	}
+	err := d.Store.Audit.Add(ctx, store.Change{World: c.World, At: c.At, Actor: actor, Action: c.What, Object: c.To})
+	if err != nil {
+		d.Log.Error("a change could not be recorded", "what", c.What, "to", c.To, "by", actor, "error", err)
+	}
+}
