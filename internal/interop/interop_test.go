@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"postrider/internal/interop"
 	"postrider/smtpclient"
@@ -55,10 +56,20 @@ func (s *site) await(complete func(arrived []smtptest.Mail) bool) []smtptest.Mai
 	}
 }
 
-// TestComposedMails sends 2,000 mails of many shapes through each server: all are
-// accepted, and behind the server's own trace fields they arrive octet by octet.
+// TestComposedMails sends 2,000 mails of many shapes through each server, a tenth of them
+// internationalized: all are accepted, and behind the server's own trace fields they
+// arrive octet by octet.
 func TestComposedMails(t *testing.T) {
 	list := mails(t, 2000)
+	byRule := 0
+	for _, m := range list {
+		if !isASCII(m.from + strings.Join(m.to, "") + string(m.raw)) {
+			byRule++
+		}
+	}
+	if byRule != len(list)/10 {
+		t.Fatalf("%d of %d mails are internationalized", byRule, len(list))
+	}
 	for name, start := range sites() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,6 +95,9 @@ func TestComposedMails(t *testing.T) {
 			for _, a := range arrived {
 				id := checkMail(t, byID, a)
 				got[id] = append(got[id], a.To...)
+				if from := byID[id].from; a.From != from {
+					t.Errorf("%s came from %q, want %q", id, a.From, from)
+				}
 			}
 			for _, m := range list {
 				if want := mailboxes(m.to); !slices.Equal(mailboxes(got[m.id]), want) {
@@ -92,6 +106,10 @@ func TestComposedMails(t *testing.T) {
 			}
 		})
 	}
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // mailboxes sorts addresses without their quotes, which are not part of a mailbox: aiosmtpd
@@ -115,7 +133,7 @@ func (s *site) sendAll(list []mail) {
 	for range 10 {
 		group.Go(func() {
 			for m := range next {
-				res := tr.Send(s.t.Context(), plan, &smtpclient.Mail{From: "b-token@bounce.acme.test", To: m.to, Data: m.raw})
+				res := tr.Send(s.t.Context(), plan, &smtpclient.Mail{From: m.from, To: m.to, Data: m.raw})
 				for i, r := range res.Recipients {
 					if r.Err != nil {
 						s.t.Errorf("%s to %s: %v\n%v", m.id, m.to[i], r.Err, res.Transcript)

@@ -12,11 +12,11 @@ import (
 	"postrider/internal/email"
 )
 
-// mail is one composed message and who gets it.
+// mail is one composed message, who sends it and who gets it.
 type mail struct {
-	id  string
-	to  []string
-	raw []byte
+	id, from string
+	to       []string
+	raw      []byte
 }
 
 // names are display names, subjects and file names.
@@ -55,6 +55,29 @@ func addresses() []string {
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
+// international makes a mail one for servers that offer SMTPUTF8 (RFC 6531): local parts,
+// a reverse-path or a field of the header in UTF-8. We compose none such ourselves.
+func international(r *rand.Rand, one mail) mail {
+	shape := r.IntN(7) + 1 // at least one of the three
+	if shape&1 != 0 {
+		locals := []string{
+			"jos\u00e9", "\u7528\u6237", "\u0434\u043c\u0438\u0442\u0440\u0438\u0439.x+y", "\u03b4\u03bf\u03ba\u03b9\u03bc\u03ae", "e\u0301", // not normalized
+			strings.Repeat("\u00e9", 32), "\U0001f69a",
+		}
+		for _, k := range r.Perm(len(locals))[:1+r.IntN(3)] {
+			one.to = append(one.to, locals[k]+pick(r, []string{"@example.org", "@xn--bcher-kva.example"}))
+		}
+	}
+	if shape&2 != 0 {
+		one.from = "r\u00fcck-b-token@bounce.acme.test"
+	}
+	if shape&4 != 0 {
+		field := pick(r, []string{"Gr\u00fc\u00dfe aus \u014csaka", "\u65e5\u672c\u8a9e <\u7528\u6237@example.org>", strings.Repeat("\u00e9", 400), "\U0001f69a.\r\n \U0001f69a"})
+		one.raw = append([]byte("X-International: "+field+"\r\n"), one.raw...)
+	}
+	return one
+}
+
 // mails composes n different ones, the same in every run.
 func mails(t *testing.T, n int) []mail {
 	t.Helper()
@@ -66,9 +89,12 @@ func mails(t *testing.T, n int) []mail {
 		if err != nil {
 			t.Fatal(err)
 		}
-		one := mail{id: m.ID, raw: raw}
+		one := mail{id: m.ID, from: "b-token@bounce.acme.test", raw: raw}
 		for _, a := range append(append([]email.Address{}, m.To...), m.Cc...) {
 			one.to = append(one.to, a.Email)
+		}
+		if i%10 == 3 {
+			one = international(r, one)
 		}
 		list = append(list, one)
 	}
