@@ -11,7 +11,10 @@
 //	shard, err := email.Shard(id)    // the part of the key space it lives in
 package email
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // World separates real mail from test mail. Every stored key starts with it.
 type World string
@@ -108,6 +111,20 @@ func (m *Message) Due() time.Time {
 		return m.ScheduledAt
 	}
 	return m.CreatedAt
+}
+
+// DefaultFeedbackSender is the last part of Feedback-ID where nobody chose another.
+const DefaultFeedbackSender = "postrider"
+
+// FeedbackOf makes the field by which mailbox providers count complaints per kind of
+// mail: tag, stream, domain and sender, in the form that Gmail documents. Nothing in it
+// is the message's alone. A colon in a tag would begin another part.
+func (m *Message) FeedbackOf(sender string) string {
+	tag := ""
+	if len(m.Tags) > 0 {
+		tag = strings.ReplaceAll(m.Tags[0], ":", ".")
+	}
+	return strings.Join([]string{tag, m.Stream, m.From.Domain(), sender}, ":")
 }
 
 // RecipientType says in which header a recipient stands.

@@ -23,7 +23,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"postrider/internal/compose"
@@ -252,7 +251,9 @@ func (d *Desk) complete(c *checker, returnPath string, listed store.Listed) erro
 	if m.MessageID == "" { // a raw mail may have one
 		m.MessageID = "<" + m.ID + "@" + m.From.Domain() + ">"
 	}
-	m.FeedbackID = feedbackID(m, d.options.FeedbackSender)
+	if sender := d.options.FeedbackSender; sender != "" {
+		m.FeedbackID = m.FeedbackOf(sender)
+	}
 	if err := d.suppress(m, listed); err != nil {
 		return err
 	}
@@ -311,18 +312,4 @@ func (d *Desk) wake(ctx context.Context, m *email.Message, now time.Time) {
 			return
 		}
 	}
-}
-
-// feedbackID makes the field by which mailbox providers count complaints per kind of
-// mail: tag, stream, domain and sender, in the form that Gmail documents. Nothing in it
-// is the message's alone. A colon in a tag would begin another part.
-func feedbackID(m *email.Message, sender string) string {
-	if sender == "" {
-		return ""
-	}
-	tag := ""
-	if len(m.Tags) > 0 {
-		tag = strings.ReplaceAll(m.Tags[0], ":", ".")
-	}
-	return strings.Join([]string{tag, m.Stream, m.From.Domain(), sender}, ":")
 }

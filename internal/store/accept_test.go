@@ -20,7 +20,7 @@ func TestAcceptKeepsEverything(t *testing.T) {
 		s.Content.Headers = []email.Header{{Name: "X-A", Value: "1"}, {Name: "X-A", Value: "2"}}
 		s.Content.Attachments = []email.Attachment{{Filename: "a.bin", ContentType: "x/y", Content: []byte{0, 255, 10, 13}}}
 		s.Content.Calendar = &email.Calendar{Method: "REQUEST", Component: "VEVENT", Filename: "invite.ics", Content: "BEGIN:VCALENDAR\r\n"}
-		s.Message.FeedbackID = "receipt:transactional:acme.com:postrider"
+		s.Message.FeedbackID = s.Message.FeedbackOf(email.DefaultFeedbackSender)
 		s.Message.Envelopes[1].Sandbox = true
 		stored := f.accept(t, s)
 		equal(t, "what Get reads", f.get(t, stored), stored)
@@ -42,7 +42,7 @@ func TestAcceptExplicitRecords(t *testing.T) {
 	each(t, Options{}, func(t *testing.T, f *fixture) {
 		s := draft(f.Messages, "ada@example.org")
 		s.Message.To = append(s.Message.To, email.Address{Email: "ADA@example.org"}) // one recipient, named twice
-		s.Message.Stream, s.Message.MessageID = "news", "<own@id>"
+		s.Message.Stream, s.Message.MessageID, s.Message.FeedbackID = "news", "<own@id>", "x:news:acme.com:another"
 		stored := f.accept(t, s)
 		equal(t, "what Get reads", f.get(t, stored), stored)
 	})

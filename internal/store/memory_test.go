@@ -68,7 +68,7 @@ func queued(i int) *email.Message {
 	return &email.Message{
 		ID: id, World: email.Live, KeyID: email.NewID(email.KeyPrefix), CreatedAt: now, ExpiresAt: now.Add(72 * time.Hour),
 		From: email.Address{Email: "hello@acme.com", Name: "Acme Incorporated"}, To: []email.Address{to},
-		Subject: "Your order 1234567 has been shipped today", Tags: []string{"shipping"}, Stream: "transactional",
+		Subject: "Your order 1234567 has been shipped today", Tags: []string{"shipping"}, FeedbackID: "shipping:transactional:acme.com:postrider", Stream: "transactional",
 		MessageID: "<" + id + "@acme.com>", SizeBytes: 12345,
 		Recipients: []email.Recipient{{Address: to, Type: email.To, State: email.RecipientState{Status: email.Queued, NextAttemptAt: now}}},
 		Envelopes: []email.Envelope{{

@@ -27,8 +27,8 @@ type meta struct {
 	Stream     string            `json:"st,omitempty"` // absent: transactional
 	Batch      string            `json:"b,omitempty"`
 	Supersede  string            `json:"u,omitempty"`
-	MessageID  string            `json:"i,omitempty"` // absent: <id@domain of from>
-	FeedbackID string            `json:"fb,omitempty"`
+	MessageID  string            `json:"i,omitempty"`  // absent: <id@domain of from>
+	FeedbackID string            `json:"fb,omitempty"` // absent: as implied; noFeedback: none
 	SizeBytes  int64             `json:"z,omitempty"`
 	Recipients []recipientMeta   `json:"r,omitempty"` // absent: as impliedRecipients
 	Envelopes  []envelopeMeta    `json:"e,omitempty"`
@@ -165,17 +165,12 @@ func impliedRecipients(m *email.Message) []recipientMeta {
 	return out
 }
 
-func impliedMessageID(m *email.Message) string {
-	_, domain, _ := strings.Cut(m.From.Email, "@")
-	return "<" + m.ID + "@" + domain + ">"
-}
-
 func toMeta(m *email.Message) *meta {
 	out := &meta{
 		Key: m.KeyID, Created: toMS(m.CreatedAt), From: mailbox(m.From), To: toMailboxes(m.To),
 		Cc: toMailboxes(m.Cc), Bcc: toMailboxes(m.Bcc), ReplyTo: toMailboxes(m.ReplyTo),
 		Subject: m.Subject, Tags: m.Tags, Metadata: m.Metadata, SizeBytes: m.SizeBytes,
-		Batch: m.BatchID, Supersede: m.Supersede, FeedbackID: m.FeedbackID,
+		Batch: m.BatchID, Supersede: m.Supersede, FeedbackID: feedbackWord(m),
 	}
 	if m.Stream != defaultStream {
 		out.Stream = m.Stream
@@ -248,7 +243,7 @@ func assemble(w email.World, id string, fixed meta, fields map[string]string) (*
 		ExpiresAt: fromMS(now.Expires), CompletedAt: fromMS(now.Completed), From: email.Address(fixed.From),
 		To: fromMailboxes(fixed.To), Cc: fromMailboxes(fixed.Cc), Bcc: fromMailboxes(fixed.Bcc), ReplyTo: fromMailboxes(fixed.ReplyTo),
 		Subject: fixed.Subject, Tags: fixed.Tags, Metadata: fixed.Metadata, Stream: fixed.Stream, Class: now.class(),
-		MessageID: fixed.MessageID, FeedbackID: fixed.FeedbackID, SizeBytes: fixed.SizeBytes,
+		MessageID: fixed.MessageID, SizeBytes: fixed.SizeBytes,
 		BatchID: fixed.Batch, Supersede: fixed.Supersede, DropContent: now.Drop != 0,
 	}
 	m.FirstScheduledAt, m.FirstExpiresAt = m.ScheduledAt, m.ExpiresAt
@@ -258,6 +253,7 @@ func assemble(w email.World, id string, fixed meta, fields map[string]string) (*
 	if m.Stream == "" {
 		m.Stream = defaultStream
 	}
+	m.FeedbackID = feedbackOf(m, fixed.FeedbackID)
 	if m.MessageID == "" {
 		m.MessageID = impliedMessageID(m)
 	}
