@@ -14,6 +14,7 @@ package convoy
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -29,6 +30,9 @@ const (
 	// lanes: others would wait long for it.
 	maxBaggage = 64 << 10
 )
+
+// errStranded is the answer to those whose leader did not arrive.
+var errStranded = errors.New("the pipeline panicked")
 
 // Client is a Redis client. It is safe for concurrent use.
 type Client struct {
@@ -110,10 +114,17 @@ func (c *Client) lead(company []*traveller) {
 	for _, t := range company {
 		t.cmd = p.EvalSha(ctx, t.sha, t.keys, t.args...)
 	}
+	arrived := false
+	defer func() {
+		for _, t := range company[1:] {
+			if !arrived { // a hook panicked: the others must not wait for ever
+				t.cmd.SetErr(errStranded)
+			}
+			close(t.turn)
+		}
+	}()
 	_, _ = p.Exec(ctx) // each has its own answer
-	for _, t := range company[1:] {
-		close(t.turn)
-	}
+	arrived = true
 }
 
 // stay takes one who has not departed off the line.

@@ -19,6 +19,7 @@ import (
 type road struct {
 	hold             chan struct{} // closed: open
 	single, together atomic.Int64
+	mined            atomic.Bool // the next company panics
 }
 
 func (*road) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -37,6 +38,9 @@ func (r *road) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for _, cmd := range cmds {
 			if cmd.Name() == "evalsha" { // and not the greeting of a new connection
+				if r.mined.CompareAndSwap(true, false) {
+					panic("mine")
+				}
 				r.together.Add(1)
 			}
 		}
@@ -138,6 +142,41 @@ func TestWhoLeavesTheLineIsNotRun(t *testing.T) {
 	}
 	if n, err := c.Get(t.Context(), "stays").Int(); n != 1 || err != nil {
 		t.Errorf("its fellow was not run: %d, %v", n, err)
+	}
+}
+
+// A panic on the way is its leader's; the others are told, and the lane is free again.
+func TestNobodyIsStrandedByAPanic(t *testing.T) {
+	c, script, r := open(t)
+	var group sync.WaitGroup
+	held(t, c, script, r, &group)
+	r.mined.Store(true)
+	var panicked, failed, answered atomic.Int64
+	const n = 20
+	for range n {
+		group.Go(func() {
+			defer func() {
+				if recover() != nil {
+					panicked.Add(1)
+				}
+			}()
+			if script.Run(t.Context(), c, []string{"k"}, "1").Err() != nil {
+				failed.Add(1)
+				return
+			}
+			answered.Add(1)
+		})
+	}
+	wait(t, func() bool { return c.Waiting() == n })
+	close(r.hold)
+	group.Wait()
+	if panicked.Load() != 1 || failed.Load() != n-1 {
+		t.Errorf("%d panicked, %d failed, %d were answered", panicked.Load(), failed.Load(), answered.Load())
+	}
+	for range 3 { // more than there are lanes
+		if err := script.Run(t.Context(), c, []string{"k"}, "1").Err(); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
 	}
 }
 
