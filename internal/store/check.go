@@ -335,9 +335,12 @@ func (c *checker) entries(ctx context.Context, entries []redis.XMessage) error {
 		return err
 	}
 	for i, x := range entries {
+		_, counts := x.Values["c"]
 		switch e, err := decodeStreamEntry(c.world, x); {
 		case err != nil:
 			c.found(KindEvents, c.keys.stream(), "its entry %s cannot be read", x.ID)
+		case counts && e.Sample == nil:
+			c.found(KindEvents, e.Message, "what its event %d adds to the statistics cannot be read", e.Index)
 		case e.Suppression == nil && exist[i].Val() == 1 && int64(e.Index) >= length[i].Val():
 			c.found(KindEvents, e.Message, "the stream names its event %d, which does not exist", e.Index)
 		}

@@ -97,6 +97,9 @@ func TestCheckFindsEachDisagreement(t *testing.T) {
 			{"nonsense in the stream", func(string, string) {
 				rdb.XAdd(ctx, &redis.XAddArgs{Stream: k.stream(), Values: []string{"m", "x", "p", "y"}})
 			}, []string{KindEvents}},
+			{"a sample of nonsense", func(w, _ string) {
+				rdb.XAdd(ctx, &redis.XAddArgs{Stream: k.stream(), Values: []string{"m", w, "p", "0", "c", "{"}})
+			}, []string{KindEvents}},
 			{"an attempt lost", func(_, f string) { rdb.RPop(ctx, k.attempts(f)) }, []string{KindAttempts}},
 			{"content lost", func(w, _ string) { rdb.Del(ctx, k.body(w)) }, []string{KindBody}},
 			{"content of nobody", func(string, string) { rdb.Set(ctx, k.body(ghost), "x", 0) }, []string{KindOrphan}},

@@ -31,7 +31,8 @@ type StreamEntry struct {
 	Message    string
 	Index      int  // of the event in the message's list
 	Suppresses bool // it is a bounce whose recipient is to be suppressed
-	// Sample is what it adds to the statistics; nil if the message tells.
+	// Sample is what it adds to the statistics; nil if the entry does not tell, or cannot
+	// be read on that: then the message tells.
 	Sample *Sample
 
 	Suppression *email.SuppressionEvent // nil: it is a message's
@@ -93,9 +94,7 @@ func decodeStreamEntry(w email.World, x redis.XMessage) (StreamEntry, error) {
 	}
 	e.Message, e.Index, e.Suppresses = long(id), index, x.Values["b"] == "1"
 	if raw, ok := x.Values["c"].(string); ok {
-		if e.Sample, err = decodeSample(raw); err != nil {
-			return e, err
-		}
+		e.Sample, _ = decodeSample(raw) // an event must not be lost for it
 	}
 	return e, nil
 }
