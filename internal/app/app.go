@@ -151,6 +151,7 @@ func (a *App) openStore(ctx context.Context) error {
 	jobs := convoy.New(queued)
 	a.Store = store.New(convoy.New(own), store.Options{
 		Log: a.options.Log, InProcess: a.options.InProcess, Sealer: a.options.Secret, IdempotencyWindow: a.options.Config.IdempotencyWindow,
+		AcceptsOnly: !a.options.Config.Has(config.RoleWorker),
 	})
 	a.Queue = queue.NewClient(jobs)
 	a.health = &health{app: a, ping: func(ctx context.Context) error { return own.Ping(ctx).Err() }}

@@ -174,10 +174,11 @@ func (m *Messages) Accept(ctx context.Context, s *Submission) (msg *email.Messag
 		idem = keys.idempotency(s.IdempotencyKey)
 	}
 	fixed := toMeta(msg)
-	args, err := m.acceptArgs(msg, fixed, s, id, value)
+	p, err := m.partsOf(msg, fixed, s.Content)
 	if err != nil {
 		return nil, false, fmt.Errorf("accept %s: %w", msg.ID, err)
 	}
+	args := m.acceptArgs(msg, s, &p, id, value)
 	names := []string{
 		idem, keys.record(id), keys.body(id), keys.events(id), keys.stream(), keys.due(), keys.purge(),
 		keys.listed(), keys.status(msg.Status()),
@@ -192,7 +193,7 @@ func (m *Messages) Accept(ctx context.Context, s *Submission) (msg *email.Messag
 	}
 	standing, _ := at(answer, 0).(string)
 	if standing == value {
-		m.handoff.put(msg, fixed, s.Composed, time.Now())
+		m.handoff.put(msg, fixed, len(p.meta), s.Composed, time.Now())
 		return msg, false, nil
 	}
 	earlier, err := m.replay(ctx, msg.World, standing, s.Fingerprint)
@@ -257,11 +258,7 @@ func (m *Messages) partsOf(msg *email.Message, fixed *meta, content *email.Conte
 	return p, nil
 }
 
-func (m *Messages) acceptArgs(msg *email.Message, fixed *meta, s *Submission, id, value string) ([]any, error) {
-	p, err := m.partsOf(msg, fixed, s.Content)
-	if err != nil {
-		return nil, err
-	}
+func (m *Messages) acceptArgs(msg *email.Message, s *Submission, p *parts, id, value string) []any {
 	args := []any{id, value, m.options.IdempotencyWindow.Milliseconds(), p.meta, p.state, p.body, p.purge, len(p.due) / 2}
 	for _, word := range p.due {
 		args = append(args, word)
@@ -276,7 +273,7 @@ func (m *Messages) acceptArgs(msg *email.Message, fixed *meta, s *Submission, id
 	for i, event := range p.events {
 		args = append(args, event, p.samples[i])
 	}
-	return args, nil
+	return args
 }
 
 // purgeScore is when upkeep looks first at a message that completed then.

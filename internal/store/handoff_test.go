@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +74,29 @@ func TestWhatIsAtHandIsNotBelievedOverRedis(t *testing.T) {
 	})
 }
 
+// A small mail with much metadata counts for what it takes, and a process that delivers
+// nothing keeps nothing.
+func TestHandoffCounts(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		s := draft(f.Messages, "ada@example.org")
+		s.Composed, s.Message.Metadata = []byte("x"), map[string]string{"note": strings.Repeat("m", 20_000)}
+		msg := f.accept(t, s)
+		if got := f.Messages.handoff.octets; got < 20_000 {
+			t.Errorf("it counts for %d octets", got)
+		}
+		if f.Messages.handoff.take(msg.World, msg.ID, time.Now()); f.Messages.handoff.octets != 0 {
+			t.Errorf("%d octets stay behind", f.Messages.handoff.octets)
+		}
+
+		api := New(f.rdb, Options{AcceptsOnly: true}).Messages
+		s = draft(api, "ada@example.org")
+		s.Composed = []byte("x")
+		if msg, _, err := api.Accept(t.Context(), s); err != nil || api.handoff.take(msg.World, msg.ID, time.Now()) != nil {
+			t.Errorf("a mail is kept where nothing is delivered, or %v", err)
+		}
+	})
+}
+
 func TestHandoffIsBounded(t *testing.T) {
 	h, now := newHandoff(), time.Now()
 	mail := func(change func(*email.Message)) *email.Message {
@@ -82,7 +106,7 @@ func TestHandoffIsBounded(t *testing.T) {
 	}
 	plain := func(*email.Message) {}
 	kept := func(m *email.Message, size int, at time.Time) bool {
-		h.put(m, &meta{}, make([]byte, size), at)
+		h.put(m, &meta{}, 100, make([]byte, size), at)
 		return h.mails[handed{m.World, m.ID}] != nil
 	}
 	first := mail(plain)
@@ -98,14 +122,15 @@ func TestHandoffIsBounded(t *testing.T) {
 			t.Errorf("%s is kept", what)
 		}
 	}
-	if kept(mail(plain), handoffMail+1, now) {
+	const beside = 2*100 + handoffEach // what its octets are not
+	if kept(mail(plain), handoffMail-beside+1, now) {
 		t.Error("a huge one is kept")
 	}
 	n := 0
-	for kept(mail(plain), handoffMail, now) {
+	for kept(mail(plain), handoffMail-beside, now) {
 		n++
 	}
-	if want := (handoffRoom - 10) / handoffMail; n != want || h.octets > handoffRoom {
+	if want := (handoffRoom - 10 - beside) / handoffMail; n != want || h.octets > handoffRoom {
 		t.Errorf("%d were kept in %d octets, want %d", n, h.octets, want)
 	}
 	if h.take(email.Live, first.ID, now) == nil || h.take(email.Live, first.ID, now) != nil {

@@ -63,6 +63,8 @@ type Options struct {
 	// InProcess says that Redis is inside this process, as in dev: there is
 	// nothing to inspect, and nothing survives.
 	InProcess bool
+	// AcceptsOnly says that this process delivers nothing: it keeps no mail at hand.
+	AcceptsOnly bool
 	// Sealer encrypts the secrets of webhooks and kept answers; without one neither
 	// can be used.
 	Sealer Sealer
@@ -124,7 +126,10 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 	o = o.withDefaults()
 	rdb.AddHook(typed{})
 	room := &room{}
-	messages := &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker(), room: room, handoff: newHandoff()}
+	messages := &Messages{rdb: rdb, options: o, scripts: newScripts(), packer: newPacker(), room: room}
+	if !o.AcceptsOnly {
+		messages.handoff = newHandoff()
+	}
 	answers := &Answers{
 		rdb: rdb, messages: messages, sealer: o.Sealer, hold: redis.NewScript(holdKeyScript), keep: redis.NewScript(keepAnswerScript),
 	}
@@ -163,7 +168,7 @@ type Messages struct {
 	scripts *scripts
 	packer  *packer
 	room    *room
-	handoff *handoff
+	handoff *handoff // nil: none
 }
 
 // scripts are the Lua scripts that change a message.
