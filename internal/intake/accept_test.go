@@ -88,6 +88,24 @@ func checkStored(t *testing.T, b *bench, msg *email.Message) {
 	if len(entries) != len(msg.Envelopes) {
 		t.Errorf("%d due entries for %d envelopes", len(entries), len(msg.Envelopes))
 	}
+	checkHandedOver(t, b, msg, raw)
+}
+
+// checkHandedOver sees that who accepted a message and delivers it sends the octets that
+// anybody composes of what is stored.
+func checkHandedOver(t *testing.T, b *bench, msg *email.Message, stored []byte) {
+	t.Helper()
+	if len(msg.Envelopes) == 0 || msg.Envelopes[0].State.Phase != email.Waiting {
+		return
+	}
+	begun, err := b.store.Messages.Begin(t.Context(), msg.World, msg.ID, 0, msg.Envelopes[0].State.Generation, "w1", msg.Due())
+	if err != nil || begun.Verdict != store.Begun {
+		t.Fatalf("Begin = %+v, %v", begun, err)
+	}
+	small := len(stored) < 200<<10 && !msg.DropContent && msg.ScheduledAt.IsZero()
+	if small && begun.Composed == nil || begun.Composed != nil && !bytes.Equal(begun.Composed, stored) {
+		t.Errorf("handed over are %d octets, and not the %d that are composed of what is stored", len(begun.Composed), len(stored))
+	}
 }
 
 func content(t *testing.T, b *bench, msg *email.Message) *email.Content {
