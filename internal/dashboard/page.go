@@ -33,6 +33,7 @@ func sections() []section {
 		{"/ui/jobs", "Jobs", `<path d="M2.5 4h11M2.5 8h11M2.5 12h11M5 2.8v2.4M10.5 6.8v2.4M7 10.8v2.4"/>`, Look},
 		{"/ui/webhooks", "Webhooks", `<path d="M6.2 6.6 4.3 10M8 4.4l3.3 5.8M5.6 11.6h4.9"/><circle cx="7.2" cy="4" r="2"/><circle cx="3.6" cy="11.6" r="2"/><circle cx="12.4" cy="11.6" r="2"/>`, Look},
 		{"/ui/suppressions", "Suppressions", `<circle cx="8" cy="8" r="5.8"/><path d="m4 4 8 8"/>`, Look},
+		{"/ui/keys", "API keys", `<circle cx="5" cy="11" r="2.800"/><path d="m7 9 6-6M11 5l1.800 1.800M9.200 6.800l1.300 1.300"/>`, Administer},
 		{"/ui/domains", "Domains", `<circle cx="8" cy="8" r="5.8"/><path d="M2.4 8h11.2M8 2.2c2 1.7 2.6 3.6 2.6 5.8S10 12.100 8 13.800C6 12.100 5.400 10.200 5.400 8S6 3.900 8 2.200z"/>`, Look},
 		{"/ui/send", "Send a test", `<path d="M14 2 7 9M14 2 9.500 14 7 9 2 6.500z"/>`, Operate},
 		{"/ui/settings", "Settings", `<circle cx="8" cy="8" r="2"/><path d="M8 1.800v2M8 12.200v2M1.800 8h2M12.200 8h2M3.600 3.600 5 5M11 11l1.400 1.400M3.600 12.400 5 11M11 5l1.400-1.400"/>`, Administer},
@@ -125,6 +126,7 @@ func notices() map[string]string {
 		"unsuppressed": "Removed: mail to it is sent again.",
 		"imported":     "Imported. Addresses that were on the list already stay as they are.",
 		"added":        "Added. Publish the records below, then check them.",
+		"revoked":      "Revoked: whoever uses it is refused from now on.",
 		"sent":         "Taken. This is the new message.",
 	}
 }
