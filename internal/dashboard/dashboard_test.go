@@ -3,6 +3,7 @@ package dashboard
 import (
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -92,9 +93,9 @@ func TestRefresh(t *testing.T) {
 	w := newWorld(t)
 	m := message("moving", "a@sandbox.test")
 	tests := []struct{ name, path, want string }{
-		{"settled", "/ui/inbox", `content="6"`},
+		{"inbox", "/ui/inbox", `content="3"`},
 		{"paused", "/ui/inbox?live=off", ""},
-		{"moving", "/ui/inbox", `content="3"`},
+		{"moving", "/ui/messages", `content="5"`},
 		{"message on its way", "/ui/messages/" + m.ID, `content="3"`},
 		{"message paused", "/ui/messages/" + m.ID + "?live=off", ""},
 		{"message at its end", "/ui/messages/" + m.ID, ""},
@@ -116,32 +117,39 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-func TestInboxMergesStoreAndCaught(t *testing.T) {
+func TestInbox(t *testing.T) {
 	w := newWorld(t)
-	refused, caught := message("refused one", "bounced@sandbox.test"), message("caught one", "x@example.com", "y@example.com", "z@example.com")
-	w.accept(refused, &email.Content{Text: "x"})
-	w.attempt(refused, email.Attempt{Number: 1, Outcomes: []email.Outcome{{
-		Status: email.Bounced, Bounce: "hard", Category: "invalid_recipient",
-		Reply: &email.Reply{Code: 550, EnhancedCode: "5.1.1", Text: "No such mailbox"},
-	}}}, time.Time{})
-	w.accept(caught, &email.Content{Text: "x"})
-	w.deliver("Message-ID: " + caught.MessageID + "\r\nSubject: caught one\r\n\r\nx")
-	w.deliver("Message-ID: <foreign@x>\r\nSubject: foreign one\r\nFrom: f@x.test\r\n\r\nx")
+	m := message("caught one", "x@example.com")
+	w.accept(m, &email.Content{Text: "x"})
+	w.deliver("Message-ID: " + m.MessageID + "\r\nSubject: caught one\r\nFrom: shop@acme.test\r\n\r\nx")
+	w.deliver("Message-ID: <foreign@x>\r\nSubject: foreign <b>\r\nFrom: f@x.test\r\n\r\nx")
 	page := body(t, w.get("/ui/inbox"), http.StatusOK)
 	got := text(t, page)
-	for want, count := range map[string]int{
-		"refused one": 1, "550 5.1.1 No such mailbox": 1, "caught one": 1, "foreign one": 1, "+2": 1,
-	} {
-		if n := strings.Count(got, want); n != count {
-			t.Errorf("%q stands there %d times, want %d", want, n, count)
+	if first, second := strings.Index(got, "foreign <b>"), strings.Index(got, "caught one"); first < 0 || second < first {
+		t.Errorf("not newest first: %s", got)
+	}
+	if !strings.Contains(page, `href="/ui/messages/`+m.ID+`"`) || strings.Contains(got, "No mail yet") {
+		t.Error("a mail does not lead to its message")
+	}
+	for q, want := range map[string]bool{"caught": true, "SHOP@acme.test": true, "caught+x@example": true, m.ID: true, "foreign": false, "nothing": false} {
+		if got := strings.Contains(text(t, body(t, w.get("/ui/inbox?q="+q), 200)), "caught one"); got != want {
+			t.Errorf("%s finds it: %v", q, got)
 		}
 	}
-	if order := []int{strings.Index(got, "foreign one"), strings.Index(got, "caught one"), strings.Index(got, "refused one")}; !slices.IsSorted(order) {
-		t.Errorf("not newest first: %v", order)
+	if got := text(t, body(t, w.get("/ui/inbox?q=nothing"), 200)); !strings.Contains(got, "Nothing found") {
+		t.Error("the page does not say that nothing was found")
 	}
-	if strings.Contains(got, "No mail yet") {
-		t.Error("the page is both empty and not")
+	number := url.Values{"number": {"1"}, "back": {"/ui/inbox"}}
+	body(t, w.post("/ui/inbox/delete", number, nil), 303)
+	body(t, w.post("/ui/inbox/delete", number, nil), 404)
+	if got := text(t, body(t, w.get("/ui/inbox"), 200)); strings.Contains(got, "caught one") || !strings.Contains(got, "foreign <b>") {
+		t.Error("the wrong mail was deleted")
 	}
+	body(t, w.post("/ui/inbox/delete", url.Values{"all": {"1"}}, nil), 303)
+	if got := text(t, body(t, w.get("/ui/inbox"), 200)); !strings.Contains(got, "No mail yet") {
+		t.Error("something is left")
+	}
+	body(t, w.get("/ui/messages/"+m.ID), 200) // the message stays
 }
 
 func TestMessagePage(t *testing.T) {

@@ -95,7 +95,7 @@ func TestVisitor(t *testing.T) {
 	w.options.Changed = func(_ context.Context, c Change) { changes = append(changes, c) }
 	w.options.Worlds = []email.World{email.Live, email.Test}
 	w.pages = New(w.options)
-	page := body(t, w.get("/ui/inbox"), http.StatusOK)
+	page := body(t, w.get("/"), http.StatusOK)
 	if got := text(t, page); !strings.Contains(got, "Ada <b>") || !strings.Contains(page, `name="token" value="secret-token"`) {
 		t.Error("the page lacks the visitor's name, or its forms their token")
 	}
@@ -126,7 +126,7 @@ func TestWorlds(t *testing.T) {
 		t.Error("live shows test mail")
 	}
 	body(t, w.get("/ui/messages/"+m.ID), http.StatusOK) // by its id, from either world
-	r := httptest.NewRequest(http.MethodGet, "/ui/inbox", nil)
+	r := httptest.NewRequest(http.MethodGet, "/ui/messages", nil)
 	for _, c := range w.post("/ui/world", url.Values{"world": {"test"}}, nil).Cookies() {
 		if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode {
 			t.Errorf("cookie %v", c)

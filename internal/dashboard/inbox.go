@@ -2,11 +2,9 @@ package dashboard
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"net/url"
-	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"postrider/internal/email"
@@ -14,57 +12,111 @@ import (
 	"postrider/internal/store"
 )
 
-// shown is how many messages the inbox lists.
+// shown is how many messages a list has.
 const shown = 50
 
-// Seconds until the inbox looks again: soon while something is on its way, and
-// otherwise seldom enough to copy a line in peace.
-const (
-	refreshMoving  = 3
-	refreshSettled = 6
-)
+// refreshInbox is how often the inbox looks again, in seconds.
+const refreshInbox = 3
 
 type inboxPage struct {
 	frame
-	Rows      []row
+	Rows      []caughtRow
+	Search    string
 	Curl      string
 	BaseURL   string
 	Addresses []sandbox.Address
-	Page      bool   // an older one: not the newest mail
-	Older     string // the address of the next older page; empty: there is none
+	Total     int
+	Newest    string // the address of the first page; empty: this is it
+	Older     string // of the next one; empty: there is none
+	None      bool   // this process catches no mail
 }
 
-// place is where an older page begins: behind this message, and before this time.
-type place struct {
-	before string    // a message id; empty: no message was shown yet
-	at     time.Time // zero: the newest page
+// caughtRow is one caught mail.
+type caughtRow struct {
+	row
+	Number int64
 }
 
-func readPlace(q url.Values) (p place, err error) {
-	if p.before = q.Get("before"); p.before != "" {
-		if _, err := email.ParseID(email.MessagePrefix, p.before); err != nil {
-			return p, err
+// inbox is the mail that this process caught.
+func (d *dashboard) inbox(v *visit) error {
+	q := v.URL.Query()
+	p := inboxPage{
+		frame: d.frame(v, "Inbox"), Curl: d.Curl, BaseURL: d.BaseURL, Addresses: sandbox.Addresses(), Search: strings.TrimSpace(q.Get("q")), None: d.Inbox == nil,
+	}
+	if p.None {
+		return d.render(v, "inbox.html", p)
+	}
+	before := int64(0)
+	if from := q.Get("before"); from != "" {
+		var err error
+		if before, err = strconv.ParseInt(from, 10, 64); err != nil || before < 1 {
+			return store.ErrNotFound
 		}
 	}
-	if at := q.Get("at"); at != "" {
-		nanos, err := strconv.ParseInt(at, 10, 64)
-		if err != nil {
-			return p, err
+	search := url.Values{}
+	if p.Search != "" {
+		search.Set("q", p.Search)
+	}
+	kept, _ := d.Inbox.Bounds()
+	mails := d.Inbox.List(kept)
+	p.Total = len(mails)
+	for _, m := range mails {
+		if before > 0 && m.Number >= before || !found(m, p.Search) {
+			continue
 		}
-		p.at = time.Unix(0, nanos)
+		if len(p.Rows) == shown {
+			p.Older = with("/ui/inbox", search, "before", strconv.FormatInt(p.Rows[shown-1].Number, 10))
+			break
+		}
+		p.Rows = append(p.Rows, caughtRow{mailRow(m), m.Number})
 	}
-	return p, nil
+	if before > 0 {
+		p.Newest = withQuery("/ui/inbox", search)
+	} else {
+		p.frame = p.every(refreshInbox)
+	}
+	return d.render(v, "inbox.html", p)
 }
 
-func (p place) address() string {
-	q := url.Values{"at": {strconv.FormatInt(p.at.UnixNano(), 10)}}
-	if p.before != "" {
-		q.Set("before", p.before)
+// found reports whether a mail has words in what the list shows of it.
+func found(m *sandbox.Mail, words string) bool {
+	h := m.Heading()
+	all := strings.ToLower(strings.Join(append([]string{h.Subject, h.From, h.To, m.ID}, m.To...), "\n"))
+	for _, word := range strings.Fields(strings.ToLower(words)) {
+		if !strings.Contains(all, word) {
+			return false
+		}
 	}
-	return "/ui/inbox?" + q.Encode()
+	return true
 }
 
-// row is one message of the list, or a caught mail that belongs to none.
+func mailRow(m *sandbox.Mail) row {
+	h := m.Heading()
+	r := row{ID: m.ID, Subject: subject(h.Subject), From: h.From, At: m.At, Status: "caught"}
+	if len(m.To) > 0 {
+		r.To, r.More = m.To[0], len(m.To)-1
+	}
+	return r
+}
+
+// deleteMail takes one caught mail, or all of them, out of the inbox. Their messages
+// stay as they are.
+func (d *dashboard) deleteMail(v *visit) (string, error) {
+	if d.Inbox == nil {
+		return "", store.ErrNotFound
+	}
+	if v.PostFormValue("all") != "" {
+		d.Inbox.Clear()
+		return done("/ui/inbox", "emptied"), nil
+	}
+	number, err := strconv.ParseInt(v.PostFormValue("number"), 10, 64)
+	if err != nil || !d.Inbox.Delete(number) {
+		return "", store.ErrNotFound
+	}
+	return ownPath(v.PostFormValue("back")), nil
+}
+
+// row is one message of a list, or one caught mail.
 type row struct {
 	ID      string // empty: no page of its own
 	Subject string
@@ -76,104 +128,10 @@ type row struct {
 	Note    string // why it is not delivered, if it is not
 	NextAt  time.Time
 	SendAt  time.Time // of scheduled mail
-	stored  bool      // the store knows it
-}
-
-func (d *dashboard) inbox(v *visit) error {
-	from, err := readPlace(v.URL.Query())
-	if err != nil {
-		return store.ErrNotFound
-	}
-	messages, next, err := d.Store.Messages.List(v.Context(), v.world, store.Filter{}, from.before, shown)
-	if err != nil {
-		return err
-	}
-	kept, _ := d.Inbox.Bounds()
-	page := inboxPage{
-		frame:     d.frame(v, "Inbox"),
-		Curl:      d.Curl,
-		BaseURL:   d.BaseURL,
-		Addresses: sandbox.Addresses(),
-		Page:      !from.at.IsZero(),
-	}
-	all := rows(messages, d.Inbox.List(kept), from)
-	more := false
-	if page.Rows, more, err = d.first(v.Context(), v.world, all); err != nil {
-		return err
-	}
-	if more || next != "" {
-		page.Older = from.behind(page.Rows).address()
-	}
-	if !page.Page {
-		page.frame = page.every(refreshSettled)
-		for _, m := range messages {
-			if s := m.Status(); !s.Final() && s != email.PartiallyDelivered && s != email.Scheduled {
-				page.frame = page.every(refreshMoving)
-			}
-		}
-	}
-	return d.render(v, "inbox.html", page)
-}
-
-// behind is where the page after these rows begins.
-func (p place) behind(shown []row) place {
-	for _, r := range shown {
-		p.at = r.At
-		if r.stored {
-			p.before = r.ID
-		}
-	}
-	return p
-}
-
-// rows merges messages with the mails caught before a place that are none of them,
-// newest first.
-func rows(messages []*email.Message, mails []*sandbox.Mail, from place) []row {
-	var all []row
-	known := make(map[string]bool)
-	for _, m := range messages {
-		known[m.ID] = true
-		all = append(all, messageRow(m))
-	}
-	for _, m := range mails {
-		if m.ID != "" && known[m.ID] || !from.at.IsZero() && !m.At.Before(from.at) {
-			continue
-		}
-		known[m.ID] = true
-		h := m.Heading()
-		r := row{ID: m.ID, Subject: subject(h.Subject), From: h.From, At: m.At, Status: "caught"}
-		if len(m.To) > 0 {
-			r.To, r.More = m.To[0], len(m.To)-1
-		}
-		all = append(all, r)
-	}
-	slices.SortStableFunc(all, func(a, b row) int { return cmp.Compare(b.At.UnixNano(), a.At.UnixNano()) })
-	return all
-}
-
-// first takes as many rows as a page has. A caught mail whose message stands on
-// another page is no row of its own.
-func (d *dashboard) first(ctx context.Context, w email.World, all []row) (page []row, more bool, err error) {
-	for _, r := range all {
-		if r.ID != "" && !r.stored {
-			_, err := d.Store.Messages.Get(ctx, w, r.ID)
-			if err == nil {
-				continue
-			}
-			if !errors.Is(err, store.ErrNotFound) {
-				return nil, false, err
-			}
-		}
-		if len(page) == shown {
-			return page, true, nil
-		}
-		page = append(page, r)
-	}
-	return page, false, nil
 }
 
 func messageRow(m *email.Message) row {
-	r := row{ID: m.ID, Subject: subject(m.Subject), From: address(m.From), At: m.CreatedAt, Status: m.Status(), stored: true}
+	r := row{ID: m.ID, Subject: subject(m.Subject), From: address(m.From), At: m.CreatedAt, Status: m.Status()}
 	if r.Status == email.Scheduled {
 		r.SendAt = m.ScheduledAt
 	}

@@ -49,7 +49,9 @@ func TestKeys(t *testing.T) {
 		t.Errorf("made %+v, %v", k, err)
 	}
 	for _, bad := range []url.Values{
-		{"preset": {"sending"}}, {"name": {"x"}, "preset": {"own"}, "scope": {"all"}}, {"name": {"x"}, "preset": {"sending"}, "domains": {"<x>"}},
+		{"preset": {"sending"}},
+		{"name": {"x"}, "preset": {"own"}, "scope": {"all"}},
+		{"name": {"x"}, "preset": {"sending"}, "domains": {"<x>"}},
 		{"name": {"x"}, "preset": {"sending"}, "expires": {"1"}},
 	} {
 		if page := body(t, w.post("/ui/keys", bad, nil), 422); strings.Contains(page, `id="secret"`) {

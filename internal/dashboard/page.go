@@ -29,7 +29,7 @@ func sections() []section {
 	return []section{
 		{"/", "Overview", `<path d="M2 13.5h12M3.5 11V8M6.5 11V4M9.5 11V6.5M12.5 11V2.5"/>`, Look},
 		{"/ui/messages", "Messages", `<path d="M2 4.2h12v8H2zM2 4.6l6 4.4 6-4.4"/>`, Look},
-		{"/ui/inbox", "Inbox", `<path d="M2 9.5h3.5l1 2h3l1-2H14M2 9.5v3A1.5 1.5 0 0 0 3.5 14h9a1.5 1.5 0 0 0 1.5-1.5v-3L11.8 3.2A1 1 0 0 0 10.9 2.5H5.1a1 1 0 0 0-.9.7z"/>`, Look},
+		{"/ui/inbox", "Inbox", `<path d="M2 9.5h3.5l1 2h3l1-2H14M2 9.5v3A1.5 1.5 0 0 0 3.5 14h9a1.5 1.5 0 0 0 1.5-1.5v-3L11.8 3.2A1 1 0 0 0 10.9 2.5H5.1a1 1 0 0 0-.9.7z"/>`, Read},
 		{"/ui/jobs", "Jobs", `<path d="M2.5 4h11M2.5 8h11M2.5 12h11M5 2.8v2.4M10.5 6.8v2.4M7 10.8v2.4"/>`, Look},
 		{"/ui/webhooks", "Webhooks", `<path d="M6.2 6.6 4.3 10M8 4.4l3.3 5.8M5.6 11.6h4.9"/><circle cx="7.2" cy="4" r="2"/><circle cx="3.6" cy="11.6" r="2"/><circle cx="12.4" cy="11.6" r="2"/>`, Look},
 		{"/ui/suppressions", "Suppressions", `<circle cx="8" cy="8" r="5.8"/><path d="m4 4 8 8"/>`, Look},
@@ -126,6 +126,7 @@ func notices() map[string]string {
 		"unsuppressed": "Removed: mail to it is sent again.",
 		"imported":     "Imported. Addresses that were on the list already stay as they are.",
 		"added":        "Added. Publish the records below, then check them.",
+		"emptied":      "The inbox is empty. The messages stay as they are.",
 		"revoked":      "Revoked: whoever uses it is refused from now on.",
 		"sent":         "Taken. This is the new message.",
 	}

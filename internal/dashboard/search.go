@@ -194,7 +194,7 @@ func (d *dashboard) messages(v *visit) error {
 	if q.id != "" {
 		for _, w := range d.Worlds {
 			if _, err := d.Store.Messages.Get(v.Context(), w, q.id); err == nil {
-				return found(v, q.id)
+				return seeMessage(v, q.id)
 			}
 		}
 		return &refusal{404, "No such message", "There is no message " + q.id + ", or it was forgotten."}
@@ -220,7 +220,7 @@ func (d *dashboard) messages(v *visit) error {
 	return d.render(v, "messages.html", p)
 }
 
-func found(v *visit, id string) error {
+func seeMessage(v *visit, id string) error {
 	v.w.Header().Set("Location", "/ui/messages/"+id)
 	v.w.WriteHeader(303)
 	return nil

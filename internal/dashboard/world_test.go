@@ -53,7 +53,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { w.box.Close() })
 	w.options = Options{
 		Store: w.store, Inbox: w.box.Inbox, Queue: w.queue, Log: slog.New(slog.DiscardHandler),
-		Curl: w.curl, BaseURL: "http://127.0.0.1:8025", Version: "1.2.3",
+		Curl: w.curl, BaseURL: "http://127.0.0.1:8025", Dev: true, Version: "1.2.3",
 	}
 	w.pages = New(w.options)
 	return w

@@ -20,11 +20,12 @@ const (
 
 // Mail is one caught mail. It must not be changed.
 type Mail struct {
-	ID   string    // our message id, from the Message-ID field; empty if it is not ours
-	At   time.Time // when it was taken
-	From string    // reverse-path
-	To   []string  // forward-paths
-	Data []byte    // exactly as it came, without dot-stuffing
+	Number int64     // in the inbox, from 1: the order in which it came
+	ID     string    // our message id, from the Message-ID field; empty if it is not ours
+	At     time.Time // when it was taken
+	From   string    // reverse-path
+	To     []string  // forward-paths
+	Data   []byte    // exactly as it came, without dot-stuffing
 
 	once    sync.Once
 	heading Heading
@@ -67,6 +68,7 @@ type Inbox struct {
 	mu    sync.RWMutex
 	mails []*Mail // oldest first
 	bytes int
+	last  int64 // Mail.Number of the newest one, ever
 }
 
 func newInbox(mails, octets int) *Inbox { return &Inbox{maxMails: mails, maxBytes: octets} }
@@ -102,6 +104,8 @@ func (i *Inbox) ForMessage(id string) []*Mail {
 func (i *Inbox) add(m *Mail) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.last++
+	m.Number = i.last
 	i.mails = append(i.mails, m)
 	i.bytes += m.size()
 	drop := 0
@@ -110,6 +114,26 @@ func (i *Inbox) add(m *Mail) {
 		drop++
 	}
 	i.mails = slices.Delete(i.mails, 0, drop)
+}
+
+// Delete removes one mail; false if it is not there.
+func (i *Inbox) Delete(number int64) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	at := slices.IndexFunc(i.mails, func(m *Mail) bool { return m.Number == number })
+	if at < 0 {
+		return false
+	}
+	i.bytes -= i.mails[at].size()
+	i.mails = slices.Delete(i.mails, at, at+1)
+	return true
+}
+
+// Clear removes all mails.
+func (i *Inbox) Clear() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mails, i.bytes = nil, 0
 }
 
 // ownID reads our message id from a Message-ID field of the form <msg_...@...>.

@@ -187,3 +187,24 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestInboxDelete(t *testing.T) {
+	box := newInbox(10, 1<<20)
+	for i := range 3 {
+		box.add(&Mail{Data: []byte(mail("x", fmt.Sprint(i)))})
+	}
+	if !box.Delete(2) || box.Delete(2) || box.Delete(9) {
+		t.Error("Delete tells wrongly whether there was one")
+	}
+	if diff := cmp.Diff([]string{"2", "0"}, subjects(box.List(10))); diff != "" {
+		t.Error(diff)
+	}
+	box.Clear()
+	if len(box.List(10)) != 0 || box.bytes != 0 {
+		t.Errorf("after Clear: %d octets", box.bytes)
+	}
+	box.add(&Mail{Data: []byte(mail("x", "3"))})
+	if got := box.List(1)[0].Number; got != 4 {
+		t.Errorf("a number is used again: %d", got)
+	}
+}
