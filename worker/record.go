@@ -2,6 +2,7 @@ package worker
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -51,8 +52,9 @@ func transcript(lines []smtpclient.Line) []email.Line {
 		octets += len(text) + 40
 		return email.Line{At: l.At, From: email.Speaker(l.From), Text: text}, octets <= maxTranscript/2
 	}
-	var head, tail []email.Line
 	i, j := 0, len(lines)
+	head := slices.Grow([]email.Line(nil), min(j, maxLines))
+	var tail []email.Line
 	for ; i < j && len(head) < maxLines/2; i++ {
 		l, ok := keep(lines[i])
 		if !ok {
@@ -80,6 +82,9 @@ func transcript(lines []smtpclient.Line) []email.Line {
 // printable replaces what may not stand in a log or on a page and cuts at limit
 // octets. Line breaks stay.
 func printable(s string, limit int) string {
+	if len(s) <= limit && plain(s) {
+		return s
+	}
 	s = strings.Map(func(r rune) rune {
 		if r == '\n' || (r != utf8.RuneError && unicode.IsPrint(r)) {
 			return r
@@ -90,4 +95,14 @@ func printable(s string, limit int) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:limit], "")
+}
+
+// plain reports printable ASCII, as most of a dialogue is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
