@@ -5,18 +5,21 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync/atomic"
 )
 
 // crew runs jobs on goroutines that stay for the next one: a new goroutine for each job
 // would grow its stack again each time, which costs more than to hand a job over.
 type crew struct {
-	idle  chan func()
-	ended context.Context
-	log   *slog.Logger
+	idle    chan func()
+	size    int // how many stay
+	members atomic.Int64
+	ended   context.Context
+	log     *slog.Logger
 }
 
-func newCrew(ended context.Context, log *slog.Logger) *crew {
-	return &crew{idle: make(chan func()), ended: ended, log: log}
+func newCrew(ended context.Context, size int, log *slog.Logger) *crew {
+	return &crew{idle: make(chan func()), size: size, ended: ended, log: log}
 }
 
 // run runs a job and waits for it. A panic becomes an error, as in asynq.
@@ -34,15 +37,21 @@ func (c *crew) run(job func() error) error {
 	select {
 	case c.idle <- work:
 	default:
+		c.members.Add(1)
 		go c.member(work)
 	}
 	return <-done
 }
 
-// member works until the end of the server. There are never more than jobs at once.
+// member works until the end of the server, or until enough others are there: one that
+// has just ended a job is not idle yet, so that more come than jobs run at once.
 func (c *crew) member(work func()) {
 	for {
 		work()
+		if c.members.Add(-1) >= int64(c.size) {
+			return
+		}
+		c.members.Add(1)
 		select {
 		case work = <-c.idle:
 		case <-c.ended.Done():

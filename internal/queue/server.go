@@ -84,7 +84,7 @@ func NewServer[J Kind](rdb redis.UniversalClient, o ServerOptions, h Handler[J])
 	}
 	s := &Server{asynq: asynq.NewServerFromRedisClient(rdb, config), handle: handle, drain: o.DrainTimeout, log: log}
 	s.ended, s.end = context.WithCancel(context.Background())
-	s.crew = newCrew(s.ended, log)
+	s.crew = newCrew(s.ended, o.Concurrency, log)
 	return s
 }
 
