@@ -50,7 +50,8 @@ type ParseError struct{ Faults []Fault }
 func (e *ParseError) Error() string { return "parse template: " + list(e.Faults) }
 
 // RenderError says what a value did that the template does not allow, such as a link
-// that is none. It wraps [ErrLimit] if a limit ended the rendering.
+// that is none. It never holds the value: that may be a secret. It wraps [ErrLimit] if a
+// limit ended the rendering.
 type RenderError struct {
 	Faults []Fault
 	limit  bool

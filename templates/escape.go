@@ -99,8 +99,14 @@ func (e escaper) append(dst []byte, s string) []byte {
 		from = i
 	}
 	dst = append(dst, s[from:]...)
-	if e&escapeDash != 0 && s != "" && dst[len(dst)-1] == '-' {
-		dst = append(dst[:len(dst)-1], "&#45;"...)
+	if e&escapeDash != 0 && s != "" {
+		// What follows may be a ">" of the template, and both --> and --!> end a comment.
+		switch dst[len(dst)-1] {
+		case '-':
+			dst = append(dst[:len(dst)-1], "&#45;"...)
+		case '!':
+			dst = append(dst[:len(dst)-1], "&#33;"...)
+		}
 	}
 	return dst
 }

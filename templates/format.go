@@ -60,14 +60,18 @@ func (r *run) amount(c *call) (decimal, bool) {
 		return decimal{}, false
 	}
 	s, ok := numberText(v)
-	if given, isText := v.(string); isText { // money is often kept as text
+	given, isText := v.(string)
+	if isText { // money is often kept as text
 		s, ok = given, true
 	}
 	d, isNumber := parseDecimal(s)
 	if !ok || !isNumber {
 		got := describe(v)
-		if s != "" {
-			got = excerpt(s)
+		switch {
+		case isText:
+			got = "a string that is none"
+		case ok:
+			got = "one that is too large or too long"
 		}
 		r.fault(c.args[0].place(), fmt.Sprintf("%s needs a number and got %s", c.helper.name, got), `give it 1234.5 or "1234.50"`)
 		return decimal{}, false
@@ -120,7 +124,7 @@ func doMoney(r *run, c *call) any {
 	}
 	n, ok := cldr.Decimals(code)
 	if !ok {
-		r.fault(c.args[1].place(), fmt.Sprintf("%s is not a currency", excerpt(code)), `give its code of three capital letters: "EUR"`)
+		r.fault(c.args[1].place(), "the value is not a currency", `give its code of three capital letters: "EUR"`)
 		return nil
 	}
 	if n == 0 && d.trim().fraction != "" {
@@ -197,8 +201,8 @@ func doDate(r *run, c *call) any {
 	t, ok := parseTime(v, zone)
 	if !ok {
 		got := describe(v)
-		if s, ok := v.(string); ok {
-			got = excerpt(s)
+		if _, ok := v.(string); ok {
+			got = "a string that is none"
 		}
 		r.fault(c.args[0].place(), "format_date needs a time and got "+got, `give it "2026-01-31T15:04:05Z", "2026-01-31" or seconds since 1970`)
 		return nil
@@ -240,7 +244,7 @@ func (r *run) zone(c *call, ready *dateCall) *time.Location {
 	r.spend(costOfLookup)
 	zone, ok := findZone(name)
 	if !ok {
-		r.fault(c.args[2].place(), fmt.Sprintf("%s is not a time zone", excerpt(name)), zoneHint)
+		r.fault(c.args[2].place(), "the value is not a time zone", zoneHint)
 		return nil
 	}
 	r.foundZone = zone

@@ -326,7 +326,7 @@ func (r *run) locale(c *call, i int) *cldr.Locale {
 	r.spend(costOfLookup)
 	l, ok := cldr.Find(tag)
 	if !ok {
-		r.fault(c.args[i].place(), fmt.Sprintf("%s is not a locale that is known", excerpt(tag)), `write one such as "en-GB" or "de"`)
+		r.fault(c.args[i].place(), "the value is not a locale that is known", `write one such as "en-GB" or "de"`)
 		return nil
 	}
 	r.found, r.foundTag = l, tag

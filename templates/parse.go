@@ -17,7 +17,7 @@ type parser struct {
 	open    []openBlock
 	content int // how often it stood
 	calls   []*partialNode
-	cut     bool // the rest is not read: it is nested too deep
+	cut     bool // the rest is not read: it is nested too deep, or enough is wrong
 }
 
 // openBlock is a block whose end was not read yet.
@@ -70,6 +70,10 @@ func (p *parser) parse() []node {
 func (p *parser) nodes() []node {
 	var list []node
 	for ; p.at < len(p.tokens); p.at++ {
+		if p.faults.full() {
+			p.at, p.cut = len(p.tokens), true
+			return list
+		}
 		t := p.tokens[p.at]
 		switch t.kind {
 		case tokenElse, tokenClose:

@@ -292,7 +292,7 @@ func (r *run) output(n *outputNode) {
 		}
 	case escapeCSS:
 		if !isCSSValue(s) {
-			r.fault(n.at, fmt.Sprintf("%s is not a plain value for CSS", excerpt(s)), "letters, digits, spaces and #.,%+- are")
+			r.fault(n.at, "this is not a plain value for CSS", "letters, digits, spaces and #.,%+- are")
 			return
 		}
 	}

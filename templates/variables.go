@@ -179,18 +179,17 @@ func (in *inference) variable(p *path) *variable {
 	if outer != nil && len(segs) > 0 {
 		if v.name == segs[0] { // {{#name}}{{name}}{{/name}}
 			v = outer
-		} else if o := descend(outer, segs, p.at); o.shown.src == nil {
+		} else if o := descend(outer, segs, p.at, false); o.shown.src == nil {
 			note(&o.shown, p.at)
 		}
 	}
-	v = descend(v, segs, p.at)
-	for n := v; n != nil && n.shadow; n = nil {
-		n.shadow = false
-	}
-	return v
+	v.shadow = false
+	return descend(v, segs, p.at, true)
 }
 
-func descend(v *variable, segs []string, at pos) *variable {
+// descend goes down a path; sure: its nodes are what the template means, not only what it
+// might mean.
+func descend(v *variable, segs []string, at pos, sure bool) *variable {
 	for _, s := range segs {
 		if s == "length" && v.repeated.src != nil {
 			return &variable{}
@@ -202,6 +201,7 @@ func descend(v *variable, segs []string, at pos) *variable {
 			continue
 		}
 		v = v.child(s)
+		v.shadow = v.shadow && !sure
 	}
 	return v
 }
@@ -294,7 +294,7 @@ func (t *Template) Variables() []Inferred {
 			if c.shadow {
 				continue
 			}
-			list = append(list, Inferred{Path: prefix + c.name, Type: c.typ(), Required: c.required && !t.excused(prefix+c.name)})
+			list = append(list, Inferred{Path: prefix + c.name, Type: c.typ(), Required: t.needs(c, prefix+c.name)})
 			walk(c, prefix+c.name+".")
 			if c.item != nil {
 				walk(c.item, prefix+c.name+"[].")
@@ -303,6 +303,14 @@ func (t *Template) Variables() []Inferred {
 	}
 	walk(t.inferred, "")
 	return list
+}
+
+// needs: rendering fails without the variable, or without a member of it.
+func (t *Template) needs(v *variable, path string) bool {
+	if t.excused(path) {
+		return false
+	}
+	return v.required || slices.ContainsFunc(v.order, func(c *variable) bool { return !c.shadow && t.needs(c, path+"."+c.name) })
 }
 
 // excused: its declaration says what happens without it.
