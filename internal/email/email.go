@@ -70,6 +70,14 @@ type Content struct {
 	Raw []byte `json:"raw,omitempty"`
 }
 
+// Template names the stored template that a message was made from, and the version.
+// The message has its own copy of what that said then.
+type Template struct {
+	ID      string
+	Alias   string // at accept; empty: none
+	Version int
+}
+
 // Message is a send request once it was accepted. All but the states inside
 // Recipients and Envelopes is fixed at accept.
 type Message struct {
@@ -87,14 +95,15 @@ type Message struct {
 	Subject     string
 	Tags        []string
 	Metadata    map[string]string
-	Stream      string // "transactional"
-	Class       string // the queue its deliveries wait in, which its stream had at accept; empty: the default one
-	MessageID   string // RFC 5322 msg-id, with angle brackets
-	FeedbackID  string // the mail's Feedback-ID field; empty: none
-	SizeBytes   int64  // octets of the composed mail, before signing
-	BatchID     string // the batch that it came in; empty: none
-	Supersede   string // the key under which newer messages replace older ones; empty: none
-	DropContent bool   // the content goes when the last recipient is final
+	Stream      string   // "transactional"
+	Class       string   // the queue its deliveries wait in, which its stream had at accept; empty: the default one
+	MessageID   string   // RFC 5322 msg-id, with angle brackets
+	FeedbackID  string   // the mail's Feedback-ID field; empty: none
+	SizeBytes   int64    // octets of the composed mail, before signing
+	Template    Template // what it was made from; its ID is empty if it was not
+	BatchID     string   // the batch that it came in; empty: none
+	Supersede   string   // the key under which newer messages replace older ones; empty: none
+	DropContent bool     // the content goes when the last recipient is final
 	// FirstScheduledAt and FirstExpiresAt are ScheduledAt and ExpiresAt as the 202
 	// answer told them.
 	FirstScheduledAt, FirstExpiresAt time.Time

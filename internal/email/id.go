@@ -21,6 +21,7 @@ const (
 	WebhookPrefix     = "wh"
 	DeliveryPrefix    = "dlv"
 	SuppressionPrefix = "sup"
+	TemplatePrefix    = "tpl"
 )
 
 // idLength is the number of base32 characters of 16 bytes.

@@ -57,9 +57,24 @@ type message struct {
 	Subject   string    `json:"subject"`
 	Tags      []string  `json:"tags"`
 	Metadata  object    `json:"metadata"`
-	Template  *struct{} `json:"template"` // null until messages can have one
+	Template  *Template `json:"template"`
 	Stream    string    `json:"stream"`
 	BatchID   Text      `json:"batch_id"`
+}
+
+// Template is the stored template that a message was made from, on the wire.
+type Template struct {
+	ID      string `json:"id"`
+	Alias   Text   `json:"alias"`
+	Version int    `json:"version"`
+}
+
+// ShowTemplate is how a message's template is shown; null if it has none.
+func ShowTemplate(t email.Template) *Template {
+	if t.ID == "" {
+		return nil
+	}
+	return &Template{ID: t.ID, Alias: Text(t.Alias), Version: t.Version}
 }
 
 type mailbox struct {
@@ -116,7 +131,7 @@ func Data(m *email.Message, e email.Event) (json.RawMessage, error) {
 	d := data{
 		Message: message{
 			ID: m.ID, MessageID: m.MessageID, CreatedAt: Stamp(m.CreatedAt), From: mailbox{m.From.Email, Text(m.From.Name)},
-			Subject: m.Subject, Tags: append([]string{}, m.Tags...), Metadata: object(m.Metadata), Stream: m.Stream, BatchID: Text(m.BatchID),
+			Subject: m.Subject, Tags: append([]string{}, m.Tags...), Metadata: object(m.Metadata), Template: ShowTemplate(m.Template), Stream: m.Stream, BatchID: Text(m.BatchID),
 		},
 		Recipient: recipient{
 			Email: r.Address.Email, Type: r.Type, Status: e.Status, PreviousStatus: Text(e.Previous),

@@ -55,6 +55,7 @@ import (
 //	ix:t:<tag>     the same by tag
 //	ix:r:<hash>    the same by recipient: 11 characters of base64url of the
 //	               SHA-256 of the address in lower case. Readers check the record
+//	ix:p:<tpl>     the same by template, its 26 characters
 //	ix:b:<bat>     the same by batch, its 26 characters
 //	ix:k:<hash>    the same by Supersede key and recipient: 22 characters of
 //	               base64url of the SHA-256 of key, NUL, address in lower case.
@@ -102,6 +103,11 @@ import (
 //	<world>:{keys}:h:<hex SHA-256 of the secret>  string, an API key: JSON, type storedKey in
 //	                                              apikeyrecord.go; or "@<key id>", if the secret is
 //	                                              the one before the last rotation
+//	<world>:{tpl}:n       string, "<number>.<nonce>" of the last change to a template
+//	<world>:{tpl}:t       hash, tpl_ id -> JSON of a template's head: type storedTemplate
+//	<world>:{tpl}:c       hash, the texts: "<id without tpl_>:<digest>" -> packed JSON, type
+//	                      TemplateContent; the digest is 22 characters of base64url of
+//	                      the SHA-256 of that JSON
 //	<world>:{keys}:i:<key id>                     string, the hash above
 //	<world>:{keys}:u                              hash, when keys were used last: <key id> -> ms
 //	<world>:{<key id>}:day:<yyyymmdd>             string with TTL, how many recipients the key was
@@ -162,6 +168,7 @@ func (k shardKeys) health(hook string) string   { return k.prefix + "w:h:" + hoo
 func (k shardKeys) all() string                 { return k.prefix + "ix:a" }
 func (k shardKeys) statusStem() string          { return k.prefix + "ix:s:" }
 func (k shardKeys) tag(tag string) string       { return k.prefix + "ix:t:" + tag }
+func (k shardKeys) template(id string) string   { return k.prefix + "ix:p:" + bare(id) }
 func (k shardKeys) batch(id string) string      { return k.prefix + "ix:b:" + bare(id) }
 
 func (k shardKeys) stats(i Interval, start int64) string {
@@ -203,6 +210,9 @@ func (k shardKeys) indexes(m *email.Message) []string {
 	}
 	if m.BatchID != "" {
 		add(k.batch(m.BatchID))
+	}
+	if m.Template.ID != "" {
+		add(k.template(m.Template.ID))
 	}
 	for _, key := range k.supersedes(m) {
 		add(key)
@@ -251,6 +261,10 @@ func (m *Messages) locate(w email.World, messageID string) (k shardKeys, id stri
 
 // {keys} joins the names of an API key in one slot, for the scripts that change them.
 func apiKeyByHash(w email.World, hash string) string { return string(w) + ":{keys}:h:" + hash }
+
+func templateState(w email.World) string    { return string(w) + ":{tpl}:n" }
+func templateHeads(w email.World) string    { return string(w) + ":{tpl}:t" }
+func templateContents(w email.World) string { return string(w) + ":{tpl}:c" }
 
 func webhooksKey(w email.World) string { return string(w) + ":{hooks}:w" }
 

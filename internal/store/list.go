@@ -22,6 +22,8 @@ type Filter struct {
 	From   string
 	Stream string
 	Batch  string // id
+	// Template is the id of the template that a message was made from.
+	Template string
 	// Subject is a part of the subject; case does not matter. No index knows it: what else
 	// is selected is walked.
 	Subject string
@@ -47,6 +49,7 @@ func (f Filter) match(m *email.Message) bool {
 	case f.From != "" && !strings.EqualFold(m.From.Email, f.From),
 		f.Stream != "" && m.Stream != f.Stream,
 		f.Batch != "" && m.BatchID != f.Batch,
+		f.Template != "" && m.Template.ID != f.Template,
 		f.Subject != "" && !strings.Contains(strings.ToLower(m.Subject), strings.ToLower(f.Subject)),
 		f.MessageID != "" && m.MessageID != f.MessageID,
 		f.Quarantined && !slices.ContainsFunc(m.Envelopes, func(e email.Envelope) bool { return e.State.Phase == email.Quarantined }),
@@ -84,6 +87,9 @@ func (f Filter) indexes(k shardKeys) []string {
 	}
 	if f.Batch != "" {
 		keys = append(keys, k.batch(f.Batch))
+	}
+	if f.Template != "" {
+		keys = append(keys, k.template(f.Template))
 	}
 	if f.Status != "" {
 		keys = append(keys, k.status(f.Status))

@@ -27,11 +27,19 @@ type meta struct {
 	Stream     string            `json:"st,omitempty"` // absent: transactional
 	Batch      string            `json:"b,omitempty"`
 	Supersede  string            `json:"u,omitempty"`
+	Template   *templateMeta     `json:"tp,omitempty"`
 	MessageID  string            `json:"i,omitempty"`  // absent: <id@domain of from>
 	FeedbackID string            `json:"fb,omitempty"` // absent: as implied; noFeedback: none
 	SizeBytes  int64             `json:"z,omitempty"`
 	Recipients []recipientMeta   `json:"r,omitempty"` // absent: as impliedRecipients
 	Envelopes  []envelopeMeta    `json:"e,omitempty"`
+}
+
+// templateMeta is the template that a message was made from.
+type templateMeta struct {
+	ID      string `json:"i"`
+	Alias   string `json:"a,omitempty"`
+	Version int    `json:"v"`
 }
 
 type mailbox struct {
@@ -178,6 +186,10 @@ func toMeta(m *email.Message) *meta {
 	if m.MessageID != impliedMessageID(m) {
 		out.MessageID = m.MessageID
 	}
+	if m.Template.ID != "" {
+		t := templateMeta(m.Template)
+		out.Template = &t
+	}
 	var recipients []recipientMeta
 	for _, r := range m.Recipients {
 		recipients = append(recipients, recipientMeta{
@@ -245,6 +257,9 @@ func assemble(w email.World, id string, fixed meta, fields map[string]string) (*
 		Subject: fixed.Subject, Tags: fixed.Tags, Metadata: fixed.Metadata, Stream: fixed.Stream, Class: now.class(),
 		MessageID: fixed.MessageID, SizeBytes: fixed.SizeBytes,
 		BatchID: fixed.Batch, Supersede: fixed.Supersede, DropContent: now.Drop != 0,
+	}
+	if fixed.Template != nil {
+		m.Template = email.Template(*fixed.Template)
 	}
 	m.FirstScheduledAt, m.FirstExpiresAt = m.ScheduledAt, m.ExpiresAt
 	if now.FirstExp != 0 {

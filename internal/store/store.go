@@ -117,6 +117,8 @@ type Store struct {
 	Webhooks   *Webhooks   // endpoints
 	Deliveries *Deliveries // what is sent to them
 
+	Templates *Templates // the texts that messages are made from
+
 	Suppressions *Suppressions // addresses that mail must not go to
 }
 
@@ -151,6 +153,8 @@ func New(rdb redis.UniversalClient, o Options) *Store {
 
 		Webhooks:   &Webhooks{rdb: rdb, shards: o.Shards, sealer: o.Sealer, swap: redis.NewScript(swapWebhookScript)},
 		Deliveries: newDeliveries(rdb, o, messages.packer),
+
+		Templates: &Templates{rdb: rdb, packer: messages.packer, change: redis.NewScript(changeTemplateScript)},
 
 		Suppressions: newSuppressions(rdb, o),
 	}
