@@ -92,6 +92,8 @@ func (h *house) object(template string) (id, nobody string) {
 	case "suppressions":
 		made := h.post("/v1/suppressions", `{"email":"`+strings.ToLower(email.NewID("x"))+`@example.org","reason":"manual"}`)
 		return made.id(), email.NewID("sup")
+	case "templates":
+		return h.template(minimalTemplate), "nobody"
 	case "webhooks":
 		return h.hook(minimalHook).id(), email.NewID(email.WebhookPrefix)
 	case "api-keys":

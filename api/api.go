@@ -174,6 +174,7 @@ func (d *door) routes(e *gin.Engine) {
 	g.POST("/webhooks/:id/deliveries/:dlv/replay", d.handle(apikey.WebhooksWrite, nil, d.replayDelivery))
 	g.POST("/webhooks/:id/replay", d.handle(apikey.WebhooksWrite, nil, d.replayWebhook))
 	d.suppressionRoutes(g)
+	d.templateRoutes(g)
 	d.keyRoutes(g)
 	get(g, "/events", d.handle(apikey.EventsRead, logParameters(), d.eventLog))
 	get(g, "/events/:id", d.handle(apikey.EventsRead, nil, d.getEvent))

@@ -98,9 +98,10 @@ type resultView struct {
 
 // itemError is a problem of one message of a batch.
 type itemError struct {
-	Code   code    `json:"code"`
-	Detail string  `json:"detail"`
-	Errors []fault `json:"errors"`
+	Code    code     `json:"code"`
+	Detail  string   `json:"detail"`
+	Missing []string `json:"missing,omitempty"` // variables of a template
+	Errors  []fault  `json:"errors"`
 }
 
 func (b *batchBody) view(batch *intake.Batch, w email.World, now time.Time) batchView {
@@ -122,7 +123,7 @@ func (b *batchBody) results(batch *intake.Batch) []resultView {
 		}
 		p := problemFor(item.Err)
 		out[i].Status = "rejected"
-		out[i].Error = &itemError{Code: p.code, Detail: p.detail, Errors: b.faultsAt(i, p)}
+		out[i].Error = &itemError{Code: p.code, Detail: p.detail, Missing: p.missing, Errors: b.faultsAt(i, p)}
 		if len(out[i].Error.Errors) > maxErrors {
 			out[i].Error.Errors = out[i].Error.Errors[:maxErrors]
 		}

@@ -90,7 +90,9 @@ func (d *decoder) message(draft *intake.Draft, m *node) {
 		draft.StoreContent = d.boolean(m, at)
 	case "unsubscribe":
 		draft.Unsubscribe = d.unsubscribe(m, at)
-	case "template", "tracking":
+	case "template":
+		draft.Template = d.template(m, at)
+	case "tracking":
 		d.fault(at, intake.UnsupportedFeature, "is not supported by this version")
 	default:
 		d.fault(at, intake.UnknownMember, "is not a member of this object")

@@ -14,7 +14,7 @@ type explanation struct{ Cause, Remedy string }
 // explanations has one for each problem.
 func explanations() map[code]explanation {
 	all := explainedRequests()
-	for _, more := range []map[code]explanation{explainedKeys(), explainedObjects(), explainedService()} {
+	for _, more := range []map[code]explanation{explainedKeys(), explainedObjects(), explainedTemplates(), explainedService()} {
 		for c, e := range more {
 			all[c] = e
 		}
@@ -151,6 +151,39 @@ func explainedObjects() map[code]explanation {
 		domainNotVerified: {
 			"The domain of the From address has not been verified, so receivers would not trust the mail.",
 			"Add the domain and publish its DNS records: postrider domains add, then postrider domains check. Test keys need none of this.",
+		},
+	}
+}
+
+func explainedTemplates() map[code]explanation {
+	return map[code]explanation{
+		alreadyExists: {
+			"Another object has this name already; existing_id is its id.",
+			"Change that one, or choose another name.",
+		},
+		resourceInUse: {
+			"Others use this layout or partial, or call the partial by the alias that it would lose. detail names up to ten of them, by their drafts and by what is published.",
+			"Take it out of those first and publish them.",
+		},
+		preconditionFailed: {
+			"The template is not what If-Match says: somebody changed it since it was read. current_etag is what it is now.",
+			"Read it again, and decide whether the change is still right.",
+		},
+		templateNotFound: {
+			"The template of the message does not exist in the key's world, has no such version (the last 50 that were published are kept), or is a layout or partial.",
+			"Check the id or alias. Live and test keys see different templates: postrider templates push copies a folder of them to either.",
+		},
+		templateNotPublished: {
+			"Live mail is made from published versions only, and this template, or the version that was named, is a draft.",
+			"Publish it: POST /v1/templates/{id}/publish. A test key may send drafts.",
+		},
+		templateVariables: {
+			"The template needs variables that the request lacks, or that are null. missing has all their paths; items of arrays are counted from 0.",
+			"Send them, or say in the template what is shown without them: {{default name \"there\"}}, {{#if name}}, or a default in its declaration.",
+		},
+		templateRenderFailed: {
+			"The values do not fit to where the template shows them, such as a link that is none, or a limit of the language was reached (250 ms, 5 MiB and others). line, column and errors say where.",
+			"Try the data with POST /v1/templates/{id}/preview, which shows the same without sending.",
 		},
 	}
 }

@@ -101,13 +101,16 @@ func (d *door) raw(c *call) error {
 
 // listParameters are the query parameters of GET /messages.
 func listParameters() []string {
-	return []string{"limit", "cursor", "recipient", "status", "tag", "from", "stream", "batch_id", "created_after", "created_before"}
+	return []string{"limit", "cursor", "recipient", "status", "tag", "from", "stream", "batch_id", "template", "created_after", "created_before"}
 }
 
 // list is GET /messages, newest first.
 func (d *door) list(c *call) error {
 	limit, badLimit := c.limit()
 	filter, badFilter := c.filter()
+	if badFilter == nil {
+		filter.Template, badFilter = d.templateFilter(c)
+	}
 	if err := allFaults(badLimit, badFilter); err != nil {
 		return err
 	}
@@ -130,6 +133,24 @@ func (d *door) list(c *call) error {
 	}
 	d.answerPage(c, data, &cursor{Version: cursorVersion, List: hash, Before: next})
 	return nil
+}
+
+// templateFilter reads the template to list the messages of: an id, or the alias of one
+// that is there now. Errors: *problem, else the store's.
+func (d *door) templateFilter(c *call) (string, error) {
+	name := c.query.Get("template")
+	if _, err := email.ParseID(email.TemplatePrefix, name); err == nil || !c.query.Has("template") {
+		return name, nil
+	}
+	reading, err := d.library().Read(c.ctx(), c.key.World)
+	if err != nil {
+		return "", err
+	}
+	t, err := reading.Find(name)
+	if err != nil {
+		return "", badParameter("template", intake.InvalidFormat, "is neither the id of a template nor the alias of one that is there")
+	}
+	return t.ID, nil
 }
 
 // filter reads the filters of the list. Errors: *problem with all that is wrong.

@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"crypto/sha256"
+	"encoding/json"
 	"io"
 	"slices"
 	"strconv"
@@ -47,6 +48,34 @@ func member(object, name string) string {
 
 // element is the pointer of an array's element.
 func element(array string, index int) string { return array + "/" + strconv.Itoa(index) }
+
+// value is a JSON value as templates take it, numbers as they are written. Members that
+// are null are not given.
+func (n *node) value() any {
+	switch n.kind {
+	case boolKind:
+		return n.text == "true"
+	case numberKind:
+		return json.Number(n.text)
+	case stringKind:
+		return n.text
+	case arrayKind:
+		out := make([]any, len(n.children))
+		for i, m := range n.children {
+			out[i] = m.value()
+		}
+		return out
+	case objectKind:
+		out := make(map[string]any, len(n.children))
+		for _, m := range n.children {
+			if m.given() {
+				out[m.name] = m.value()
+			}
+		}
+		return out
+	}
+	return nil
+}
 
 // fingerprint identifies what a request asks for (api.md 6): the same for a body with
 // other white space, order of members, escapes, or null for an absent member.

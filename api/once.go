@@ -21,6 +21,7 @@ const (
 type reply struct {
 	Status   int             `json:"s"`
 	Location string          `json:"l,omitempty"`
+	ETag     string          `json:"e,omitempty"`
 	Body     json.RawMessage `json:"b"`
 }
 
@@ -98,6 +99,9 @@ func (d *door) holding(ctx context.Context, held *store.Held, do func(context.Co
 func (c *call) replied(r *reply) {
 	if r.Location != "" {
 		c.Header("Location", r.Location)
+	}
+	if r.ETag != "" {
+		c.Header("ETag", r.ETag)
 	}
 	writeBody(c.Context, r.Status, "application/json", r.Body)
 }

@@ -71,7 +71,7 @@ func TestProblemCodesAreThoseOfTheContract(t *testing.T) {
 // Strict requests, documented operations: what api.md 20 asks of the file.
 func TestContractIsStrict(t *testing.T) {
 	doc := loadContract(t)
-	for _, name := range []string{"SendRequest", "BatchRequest", "BatchItem", "AttachmentInput", "CancelRequest", "MessagePatch", "WebhookRequest", "WebhookPatch", "WebhookTestRequest", "SuppressionRequest", "SuppressionBatchRequest", "RotateSecretRequest", "EmptyRequest", "WebhookReplayRequest", "APIKeyRequest", "APIKeyPatch", "RotateAPIKeyRequest"} {
+	for _, name := range []string{"SendRequest", "BatchRequest", "BatchItem", "AttachmentInput", "CancelRequest", "MessagePatch", "WebhookRequest", "WebhookPatch", "WebhookTestRequest", "SuppressionRequest", "SuppressionBatchRequest", "RotateSecretRequest", "EmptyRequest", "WebhookReplayRequest", "APIKeyRequest", "APIKeyPatch", "RotateAPIKeyRequest", "TemplateRequest", "TemplatePatch", "TemplateInput", "TemplateVariableInput", "TemplatePreviewRequest", "TemplateContentRequest"} {
 		if extra := doc.Components.Schemas[name].Value.AdditionalProperties.Has; extra == nil || *extra {
 			t.Errorf("%s allows other members", name)
 		}
@@ -89,6 +89,7 @@ func TestContractIsStrict(t *testing.T) {
 func TestExamplesAreAccepted(t *testing.T) {
 	h := openHouse(t)
 	end := newEndpoint(t)
+	h.template(receiptTemplate) // which the examples name
 	for path, item := range h.contract.doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			id := ""
@@ -106,13 +107,15 @@ func TestExamplesAreAccepted(t *testing.T) {
 				id = h.send(scheduledIn(time.Hour))
 			case strings.HasPrefix(path, "/suppressions"):
 				id = h.suppress(minimalSuppression)
+			case strings.HasPrefix(path, "/templates"):
+				id = h.published(minimalTemplate)
 			case strings.HasPrefix(path, "/api-keys"):
 				id = h.newKey(minimalKey).id()
 			default:
 				id = h.send(minimal)
 			}
 			target := basePaths(h.contract.doc, item)[0] + strings.ReplaceAll(path, "{id}", id)
-			target = strings.NewReplacer("{file}", "start.js", "{code}", "validation_failed").Replace(target)
+			target = strings.NewReplacer("{n}", "1", "{file}", "start.js", "{code}", "validation_failed").Replace(target)
 			for _, p := range slices.Concat(item.Parameters, op.Parameters) {
 				h.sendParameter(method, target, p.Value)
 			}
@@ -161,6 +164,8 @@ func (h *house) sendParameter(method, target string, p *openapi3.Parameter) {
 		body, contentType = rawMinimal, "message/rfc822"
 	case method == http.MethodPost && strings.HasSuffix(target, "/batch"):
 		body = batchOf("", minimal)
+	case method == http.MethodPost && strings.HasSuffix(target, "/templates"):
+		body = minimalTemplate
 	case method == http.MethodPost && strings.HasSuffix(target, "/webhooks"):
 		body = minimalHook
 	case method == http.MethodPost && strings.HasSuffix(target, "/api-keys"):
@@ -221,7 +226,7 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	limited := openHouse(t, func(o *Options) { o.RateLimit = 1 })
 	full := openHouse(t)
 	full.rdb.AddHook(oom{})
-	for _, s := range slices.Concat(sendScenes(), batchScenes(), rawScenes(), readScenes(), cancelScenes(), rescheduleScenes(), logScenes(), pageScenes(), webhookScenes(), suppressionScenes(), keyScenes(), boundScenes(), h.commonScenes()) {
+	for _, s := range slices.Concat(sendScenes(), batchScenes(), rawScenes(), readScenes(), cancelScenes(), rescheduleScenes(), logScenes(), pageScenes(), webhookScenes(), suppressionScenes(), templateScenes(), keyScenes(), boundScenes(), h.commonScenes()) {
 		where := h
 		switch s.code {
 		case requestTimeout:

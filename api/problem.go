@@ -35,6 +35,9 @@ const (
 	methodNotAllowed      code = "method_not_allowed"
 	requestTimeout        code = "request_timeout"
 	idempotencyInProgress code = "idempotency_request_in_progress"
+	alreadyExists         code = "already_exists"
+	resourceInUse         code = "resource_in_use"
+	preconditionFailed    code = "precondition_failed"
 	messageNotCancelable  code = "message_not_cancelable"
 	messageNotScheduled   code = "message_not_scheduled"
 	contentExpired        code = "content_expired"
@@ -45,6 +48,10 @@ const (
 	unsupportedMediaType  code = "unsupported_media_type"
 	validationFailed      code = "validation_failed"
 	domainNotVerified     code = "domain_not_verified"
+	templateNotFound      code = intake.TemplateNotFound
+	templateNotPublished  code = intake.TemplateNotPublished
+	templateVariables     code = intake.TemplateVariablesMissing
+	templateRenderFailed  code = intake.TemplateRenderFailed
 	batchRejected         code = "batch_rejected"
 	idempotencyKeyReused  code = "idempotency_key_reused"
 	rateLimited           code = "rate_limited"
@@ -82,6 +89,9 @@ func problemKinds() map[code]kindOfProblem {
 		methodNotAllowed:      {http.StatusMethodNotAllowed, "Method not allowed", false},
 		requestTimeout:        {http.StatusRequestTimeout, "Request timeout", true},
 		idempotencyInProgress: {http.StatusConflict, "Request in progress", true},
+		alreadyExists:         {http.StatusConflict, "Already exists", false},
+		resourceInUse:         {http.StatusConflict, "Resource in use", false},
+		preconditionFailed:    {http.StatusPreconditionFailed, "Precondition failed", false},
 		messageNotCancelable:  {http.StatusConflict, "Message cannot be canceled", false},
 		messageNotScheduled:   {http.StatusConflict, "Message is not scheduled", false},
 		contentExpired:        {http.StatusGone, "Content expired", false},
@@ -92,6 +102,10 @@ func problemKinds() map[code]kindOfProblem {
 		unsupportedMediaType:  {http.StatusUnsupportedMediaType, "Unsupported media type", false},
 		validationFailed:      {http.StatusUnprocessableEntity, "Request validation failed", false},
 		domainNotVerified:     {http.StatusUnprocessableEntity, "Domain not verified", false},
+		templateNotFound:      {http.StatusUnprocessableEntity, "Template not found", false},
+		templateNotPublished:  {http.StatusUnprocessableEntity, "Template not published", false},
+		templateVariables:     {http.StatusUnprocessableEntity, "Template variables missing", false},
+		templateRenderFailed:  {http.StatusUnprocessableEntity, "Template rendering failed", false},
 		batchRejected:         {http.StatusUnprocessableEntity, "Batch rejected", false},
 		idempotencyKeyReused:  {http.StatusUnprocessableEntity, "Idempotency-Key reused", false},
 		rateLimited:           {http.StatusTooManyRequests, "Rate limited", true},
@@ -123,19 +137,23 @@ type problem struct {
 	quota         string // which one is used up
 	resetsAt      *stamp
 	retryAfter    int // seconds; 0: as its kind says
+	existingID    string
+	currentETag   string
+	missing       []string // variables of a template
+	line, column  int      // in a template; 0: nowhere
 	results       []resultView
 }
 
 func (p *problem) Error() string { return string(p.code) + ": " + p.detail }
 
-// fault is one thing wrong: in the body (pointer, line and column of a CSV file, or header
-// field of a raw mail) or in the query (parameter).
+// fault is one thing wrong: in the body (pointer, line and column of a template or a CSV
+// file, or header field of a raw mail) or in the query (parameter).
 type fault struct {
 	Pointer   string `json:"pointer,omitempty"`
 	Parameter string `json:"parameter,omitempty"`
 	Header    string `json:"header,omitempty"`
 	Line      int    `json:"line,omitempty"`
-	Column    string `json:"column,omitempty"` // its name; empty: the whole row
+	Column    any    `json:"column,omitempty"` // of a template its number, of a CSV file its name; nil: the whole row
 	Code      string `json:"code"`
 	Detail    string `json:"detail"`
 }
@@ -159,6 +177,11 @@ type problemBody struct {
 	MessageStatus string       `json:"message_status,omitempty"`
 	Domain        string       `json:"domain,omitempty"`
 	DomainID      *text        `json:"domain_id,omitempty"`
+	ExistingID    string       `json:"existing_id,omitempty"`
+	CurrentETag   string       `json:"current_etag,omitempty"`
+	Missing       []string     `json:"missing,omitempty"`
+	Line          int          `json:"line,omitempty"`
+	Column        int          `json:"column,omitempty"`
 	LimitBytes    *int64       `json:"limit_bytes,omitempty"`
 	ActualBytes   *int64       `json:"actual_bytes,omitempty"`
 	Quota         string       `json:"quota,omitempty"`
@@ -177,6 +200,7 @@ func (p *problem) body(requestID string) problemBody {
 		Parameter: p.parameter, Header: p.header, Offset: p.offset, RequiredScope: p.requiredScope,
 		Resource: p.resource, MessageStatus: p.messageStatus, Domain: p.domain, DomainID: p.domainID,
 		LimitBytes: p.limitBytes, ActualBytes: p.actualBytes, Errors: p.errors,
+		ExistingID: p.existingID, CurrentETag: p.currentETag, Missing: p.missing, Line: p.line, Column: p.column,
 		Quota: p.quota, ResetsAt: p.resetsAt, Results: p.results,
 	}
 	if len(b.Errors) > maxErrors {
@@ -189,7 +213,10 @@ func (p *problem) body(requestID string) problemBody {
 func faultsOf(faults []intake.Fault) []fault {
 	out := make([]fault, len(faults))
 	for i, f := range faults {
-		out[i] = fault{Pointer: f.Pointer, Parameter: f.Parameter, Header: f.Header, Code: f.Code, Detail: f.Detail}
+		out[i] = fault{Pointer: f.Pointer, Parameter: f.Parameter, Header: f.Header, Line: f.Line, Code: f.Code, Detail: f.Detail}
+		if f.Column > 0 {
+			out[i].Column = f.Column
+		}
 	}
 	return out
 }

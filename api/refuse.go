@@ -69,6 +69,7 @@ func problemFor(err error) *problem {
 		invalid     *intake.Invalid
 		notVerified *intake.NotVerified
 		tooLarge    *intake.TooLarge
+		template    *intake.TemplateRefused
 		excess      *apikey.Excess
 	)
 	switch {
@@ -80,6 +81,8 @@ func problemFor(err error) *problem {
 		return refusedKey(err)
 	case errors.As(err, &invalid):
 		return invalidBody(faultsOf(invalid.Faults))
+	case errors.As(err, &template):
+		return ofRefusedTemplate(template)
 	case errors.As(err, &notVerified):
 		detail, id := "The domain of the From address is not verified.", text(notVerified.DomainID)
 		return &problem{

@@ -275,5 +275,9 @@ func importRow(columns, record []string, line int, now time.Time) (s email.Suppr
 }
 
 func rowFault(line int, column, code, detail string) fault {
-	return fault{Line: line, Column: column, Code: code, Detail: detail}
+	f := fault{Line: line, Code: code, Detail: detail}
+	if column != "" {
+		f.Column = column
+	}
+	return f
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"postrider/internal/email"
+	"postrider/internal/events"
 	"postrider/internal/sandbox"
 )
 
@@ -88,7 +89,7 @@ type messageView struct {
 	Subject         string               `json:"subject"`
 	Tags            []string             `json:"tags"`
 	Metadata        map[string]string    `json:"metadata"`
-	Template        *struct{}            `json:"template"` // null until messages can have one
+	Template        *events.Template     `json:"template"`
 	Stream          string               `json:"stream"`
 	SizeBytes       int64                `json:"size_bytes"`
 	RecipientCounts map[email.Status]int `json:"recipient_counts"`
@@ -159,7 +160,7 @@ func viewMessage(m *email.Message, now time.Time) messageView {
 		messageHead: viewHead(m),
 		From:        viewAddress(m.From), To: viewAddresses(m.To), Cc: viewAddresses(m.Cc),
 		Bcc: viewAddresses(m.Bcc), ReplyTo: viewAddresses(m.ReplyTo),
-		Subject: m.Subject, Tags: viewTags(m), Metadata: viewMetadata(m), Stream: m.Stream, SizeBytes: m.SizeBytes,
+		Subject: m.Subject, Template: events.ShowTemplate(m.Template), Tags: viewTags(m), Metadata: viewMetadata(m), Stream: m.Stream, SizeBytes: m.SizeBytes,
 		RecipientCounts: m.Counts(), CompletedAt: stamp(m.CompletedAt),
 		Recipients: make([]recipientView, len(m.Recipients)),
 	}

@@ -69,9 +69,10 @@ func (d *Desk) AcceptBatch(ctx context.Context, r *BatchRequest, answer func(*Ba
 	out := &Batch{ID: email.NewID(email.BatchPrefix), Items: make([]BatchItem, len(r.Items))}
 	kept := make([]*store.Submission, len(r.Items))
 	recipients, refused := 0, 0
+	made := &rendering{}
 	for i := range r.Items {
 		item := &r.Items[i]
-		item.World, item.KeyID, item.Rights = r.World, r.KeyID, r.Rights
+		item.World, item.KeyID, item.Rights, item.rendering = r.World, r.KeyID, r.Rights, made
 		s, err := d.prepareItem(ctx, item, shard, out.ID)
 		if errors.Is(err, ErrPaused) {
 			return nil, err // of all of them
@@ -143,8 +144,9 @@ func ofCaller(err error) bool {
 		notVerified *NotVerified
 		tooLarge    *TooLarge
 		notAllowed  *FromNotAllowed
+		template    *TemplateRefused
 	)
-	return errors.As(err, &invalid) || errors.As(err, &notAllowed) || errors.As(err, &notVerified) || errors.As(err, &tooLarge) || errors.Is(err, store.ErrIdempotencyReused)
+	return errors.As(err, &invalid) || errors.As(err, &template) || errors.As(err, &notAllowed) || errors.As(err, &notVerified) || errors.As(err, &tooLarge) || errors.Is(err, store.ErrIdempotencyReused)
 }
 
 // keepBatch stages and commits what was accepted. kept has no submission for an item

@@ -44,6 +44,7 @@ func (d *Desk) check(r *Request) *checker {
 	c.replyTo()
 	c.subject()
 	c.bodies()
+	c.template()
 	c.attachments()
 	c.calendar()
 	c.headers()
@@ -62,6 +63,7 @@ func (c *checker) subject() {
 	const pointer = "#/subject"
 	s := c.draft.Subject
 	switch {
+	case s == nil && c.usesTemplate():
 	case s == nil || *s == "":
 		c.faults.add(pointer, Required, "is required")
 	case utf8.RuneCountInString(*s) > c.desk.options.Limits.Subject:
@@ -86,7 +88,7 @@ func (c *checker) bodies() {
 	if hasText {
 		c.content.Text = c.body("#/text", *text)
 	}
-	if !hasHTML && !hasText && !c.faults.touched("#/html") {
+	if !hasHTML && !hasText && !c.faults.touched("#/html") && !c.usesTemplate() {
 		c.faults.add("#/text", Required, "is required unless html is given")
 	}
 	c.generateText = hasHTML && text == nil

@@ -12,6 +12,7 @@ type Draft struct {
 	ReplyTo     []Mailbox
 	Subject     *string
 	HTML, Text  *string
+	Template    *TemplateDraft
 	Attachments []Attachment
 	Calendar    *Calendar
 	Unsubscribe *Unsubscribe

@@ -37,6 +37,8 @@ type Fault struct {
 	Header, Parameter string `json:"-"`
 	Code              string `json:"code"`
 	Detail            string `json:"detail"`
+	// Line and Column are where in a template, from 1; 0: nowhere.
+	Line, Column int `json:"-"`
 }
 
 // Invalid is a request with faults: all of them, in the order of the members.

@@ -27,6 +27,7 @@ import (
 
 	"postrider/internal/compose"
 	"postrider/internal/email"
+	"postrider/internal/library"
 	"postrider/internal/queue"
 	"postrider/internal/store"
 )
@@ -44,6 +45,7 @@ const (
 // Desk is the one way in, whichever door. It is safe for concurrent use.
 type Desk struct {
 	options Options
+	library *library.Library
 }
 
 // Options is what a Desk works with.
@@ -109,8 +111,11 @@ func New(o Options) *Desk {
 	if o.Presuppressed == nil {
 		o.Presuppressed = func(string) bool { return false }
 	}
-	return &Desk{options: o}
+	return &Desk{options: o, library: library.New(o.Store)}
 }
+
+// Library is the templates that messages are made from.
+func (d *Desk) Library() *library.Library { return d.library }
 
 // Limits are those that the desk holds to.
 func (d *Desk) Limits() Limits { return d.options.Limits }
@@ -127,12 +132,14 @@ type Request struct {
 	Fingerprint    [32]byte
 	Draft          Draft
 	Faults         []Fault // found while decoding; a member with a fault is not checked again
+
+	rendering *rendering // of the batch that it is in
 }
 
 // Accept checks everything and keeps the message. When it returns without error the
 // message is safe, even if ctx ends meanwhile. replayed is true if the
 // Idempotency-Key had been used for the same request: then msg is the message of
-// that time. Errors: *[Invalid] (all faults), *[NotVerified], *[TooLarge],
+// that time. Errors: *[Invalid] (all faults), *[NotVerified], *[TemplateRefused], *[TooLarge],
 // [store.ErrIdempotencyReused], else internal.
 func (d *Desk) Accept(ctx context.Context, r Request) (msg *email.Message, replayed bool, err error) {
 	s, err := d.prepare(ctx, &r, d.options.Store.Messages.ShardFor(r.World, r.IdempotencyKey))
@@ -148,10 +155,7 @@ func (d *Desk) prepare(ctx context.Context, r *Request, shard uint8) (*ready, er
 	if faults := c.faults.all(); len(faults) > 0 {
 		return nil, &Invalid{Faults: faults}
 	}
-	if err := r.Rights.allow(c.msg); err != nil {
-		return nil, err
-	}
-	returnPath, err := d.returnPath(ctx, c.msg)
+	returnPath, err := d.sender(ctx, r, c)
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +171,29 @@ func (d *Desk) prepare(ctx context.Context, r *Request, shard uint8) (*ready, er
 	c.msg.ID = email.NewMessageID(shard)
 	s := &store.Submission{Message: c.msg, Content: c.content, IdempotencyKey: r.IdempotencyKey, Fingerprint: r.Fingerprint}
 	return &ready{checker: c, returnPath: returnPath, Submission: s}, nil
+}
+
+// sender looks at the From address, and makes the content if that is left to a template:
+// the address, if the request has it, counts before the template (api.md 3.3).
+func (d *Desk) sender(ctx context.Context, r *Request, c *checker) (returnPath string, err error) {
+	look := func() error {
+		if err := r.Rights.allow(c.msg); err != nil {
+			return err
+		}
+		returnPath, err = d.returnPath(ctx, c.msg)
+		return err
+	}
+	first := c.draft.Template == nil || c.draft.From != nil
+	if first {
+		err = look()
+	}
+	if err == nil && c.draft.Template != nil {
+		err = d.fromTemplate(ctx, r, c)
+	}
+	if err == nil && !first {
+		err = look()
+	}
+	return returnPath, err
 }
 
 // ready is a message that has no fault, and is complete once the suppressions of its

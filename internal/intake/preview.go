@@ -33,12 +33,17 @@ func (d *Desk) Preview(ctx context.Context, r Request) (*Preview, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Preview{Message: s.Message, Content: s.Content, Warnings: []Warning{}}
-	if s.Content.HTML != "" && s.Content.Text == "" {
-		p.Warnings = append(p.Warnings, Warning{Code: "no_text_part", Detail: "The mail has no text part, which filters hold against it."})
+	return &Preview{Message: s.Message, Content: s.Content, Warnings: Warnings(s.Content)}, nil
+}
+
+// Warnings are what is allowed in a content, but likely not meant.
+func Warnings(c *email.Content) []Warning {
+	list := []Warning{}
+	if c.HTML != "" && c.Text == "" {
+		list = append(list, Warning{Code: "no_text_part", Detail: "The mail has no text part, which filters hold against it."})
 	}
-	if len(s.Content.HTML) > clippedAt {
-		p.Warnings = append(p.Warnings, Warning{Code: "html_clipped", Detail: "The HTML is longer than 102 KiB: Gmail shows only its beginning."})
+	if len(c.HTML) > clippedAt {
+		list = append(list, Warning{Code: "html_clipped", Detail: "The HTML is longer than 102 KiB: Gmail shows only its beginning."})
 	}
-	return p, nil
+	return list
 }

@@ -15,7 +15,7 @@ const sandboxDomain = "sandbox.test"
 
 func (c *checker) from() {
 	if c.draft.From == nil {
-		if !c.faults.touched("#/from") {
+		if !c.faults.touched("#/from") && !c.usesTemplate() {
 			c.faults.add("#/from", Required, "is required")
 		}
 		return
