@@ -52,6 +52,8 @@ type Rejection struct {
 	Code   string  `json:"code"`
 	Detail string  `json:"detail"`
 	Errors []Fault `json:"errors"`
+
+	Missing []string `json:"missing"` // variables of a template that were not given
 }
 
 // Error names every fault.

@@ -32,6 +32,7 @@ type call struct {
 	body         any    // nil: none
 	contentType  string // of a body that is no JSON, but octets; empty: JSON
 	key          string // Idempotency-Key of a POST; empty: a new one
+	ifMatch      string // entity tag, without its quotes; empty: any
 }
 
 // answer is a 2xx answer.
@@ -109,6 +110,9 @@ func (c *Client) try(ctx context.Context, call call, body []byte) (*answer, erro
 	}
 	if call.method == http.MethodPost {
 		request.Header.Set("Idempotency-Key", call.key)
+	}
+	if call.ifMatch != "" {
+		request.Header.Set("If-Match", `"`+call.ifMatch+`"`)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {

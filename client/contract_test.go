@@ -21,15 +21,15 @@ func TestContract(t *testing.T) {
 		left     []string // members that only Raw has
 		ofOthers []string // members of another schema that has the type too
 	}{
-		{schema: "SendRequest", of: mailBody{}, left: []string{"template", "tracking"}, ofOthers: []string{"idempotency_key"}},
-		{schema: "BatchItem", of: mailBody{}, left: []string{"template", "tracking"}},
+		{schema: "SendRequest", of: mailBody{}, left: []string{"tracking"}, ofOthers: []string{"idempotency_key"}},
+		{schema: "BatchItem", of: mailBody{}, left: []string{"tracking"}},
 		{schema: "AttachmentInput", of: Attachment{}},
 		{schema: "BatchRequest", of: batchBody{}},
 		{schema: "Batch", of: BatchResults{}, left: []string{"object"}},
 		{schema: "MessagePreview", of: Preview{}, left: []string{"object", "livemode"}},
 		{schema: "AcceptedMessage", of: Accepted{}, left: []string{"object"}},
 		{schema: "AcceptedRecipient", of: AcceptedRecipient{}},
-		{schema: "Message", of: Message{}, left: []string{"object", "template"}},
+		{schema: "Message", of: Message{}, left: []string{"object"}},
 		{schema: "Recipient", of: Recipient{}, left: []string{"first_attempt_at", "complained_at", "unsubscribed_at", "opened_at", "clicked_at"}},
 		{schema: "WaitingFor", of: WaitingFor{}},
 		{schema: "Response", of: Reply{}},
@@ -38,7 +38,7 @@ func TestContract(t *testing.T) {
 		{schema: "Outcome", of: Outcome{}},
 		{schema: "WebhookEvent", of: Event{}},
 		{schema: "EventData", of: EventData{}},
-		{schema: "EventMessage", of: EventMessage{}, left: []string{"template"}},
+		{schema: "EventMessage", of: EventMessage{}},
 		{schema: "EventRecipient", of: EventRecipient{}},
 		{schema: "Suppression", of: Suppression{}, left: []string{"object", "livemode"}},
 		{schema: "CreatedAPIKey", of: APIKey{}, left: []string{"object"}},
@@ -58,6 +58,12 @@ func TestContract(t *testing.T) {
 		{schema: "SuppressionBatch", of: SuppressionsChanged{}, left: []string{"object"}},
 		{schema: "SuppressionImport", of: SuppressionsImported{}, left: []string{"object"}},
 		{schema: "Stats", of: Stats{}, left: []string{"object"}},
+		{schema: "TemplateInput", of: FromTemplate{}},
+		{schema: "TemplateRequest", of: TemplateEdit{}},
+		{schema: "TemplateVariableInput", of: Variable{}},
+		{schema: "Template", of: Template{}, left: []string{"object"}},
+		{schema: "TemplatePreview", of: TemplatePreview{}, left: []string{"object", "livemode"}},
+		{schema: "MessageTemplate", of: MessageTemplate{}},
 		{schema: "Fault", of: Fault{}},
 	} {
 		known := schemas.members(c.schema)

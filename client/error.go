@@ -21,6 +21,10 @@ type Error struct {
 	Retryable  bool
 	RetryAfter time.Duration // how long the server asks to wait; zero: it does not say
 
+	Missing     []string // variables of a template that were not given, such as order.id
+	ExistingID  string   // of already_exists
+	CurrentETag string   // of precondition_failed
+
 	Errors []Fault         // everything that is wrong with the request
 	Body   json.RawMessage // the problem document, with the members of its code; nil if there was none
 }
@@ -30,10 +34,24 @@ type Fault struct {
 	Pointer   string `json:"pointer"`   // where in the body, such as #/to/0
 	Parameter string `json:"parameter"` // or which query parameter
 	Header    string `json:"header"`    // or which header field
-	Line      int    `json:"line"`      // or which line of a CSV file, from 1
-	Column    string `json:"column"`    // and its column; empty: the whole line
+	Line      int    `json:"line"`      // in a template or a CSV file, from 1; zero: nowhere
+	Column    Column `json:"column"`    // in that line; empty: the whole
 	Code      string `json:"code"`      // such as invalid_email
 	Detail    string `json:"detail"`    // for people
+}
+
+// Column is where in a line a fault is: of a template the number of the character, from
+// 1; of a CSV file the name of the column.
+type Column string
+
+// UnmarshalJSON takes either.
+func (c *Column) UnmarshalJSON(raw []byte) error {
+	var number json.Number
+	if err := json.Unmarshal(raw, &number); err == nil {
+		*c = Column(number)
+		return nil
+	}
+	return json.Unmarshal(raw, (*string)(c))
 }
 
 // Error names every fault.
@@ -64,10 +82,14 @@ func (f Fault) Place() string {
 	if f.Header != "" {
 		return f.Header
 	}
-	if f.Line > 0 {
+	place := strings.TrimPrefix(strings.TrimPrefix(f.Pointer, "#"), "/")
+	switch {
+	case f.Line > 0 && place != "": // of a text
+		return fmt.Sprintf("%s:%d:%s", place, f.Line, f.Column)
+	case f.Line > 0: // of a CSV file
 		return strings.TrimSuffix(fmt.Sprintf("line %d, %s", f.Line, f.Column), ", ")
 	}
-	return strings.TrimPrefix(strings.TrimPrefix(f.Pointer, "#"), "/")
+	return place
 }
 
 func (f Fault) String() string {
@@ -84,6 +106,10 @@ type problem struct {
 	RequestID string  `json:"request_id"`
 	Retryable bool    `json:"retryable"`
 	Errors    []Fault `json:"errors"`
+
+	Missing     []string `json:"missing"`
+	ExistingID  string   `json:"existing_id"`
+	CurrentETag string   `json:"current_etag"`
 }
 
 // refusal makes an error of an answer. One that is no problem document comes from
@@ -96,6 +122,7 @@ func refusal(response *http.Response, body []byte) *Error {
 	var p problem
 	if err := json.Unmarshal(body, &p); err == nil && p.Code != "" {
 		e.Code, e.Detail, e.RequestID, e.Retryable, e.Errors, e.Body = p.Code, p.Detail, p.RequestID, p.Retryable, p.Errors, body
+		e.Missing, e.ExistingID, e.CurrentETag = p.Missing, p.ExistingID, p.CurrentETag
 		return e
 	}
 	e.Retryable = e.Status == http.StatusTooManyRequests || e.Status >= 500

@@ -53,6 +53,7 @@ type EventMessage struct {
 	Subject   string            `json:"subject"`
 	Tags      []string          `json:"tags"`
 	Metadata  map[string]string `json:"metadata"`
+	Template  *MessageTemplate  `json:"template"` // nil: none
 	Stream    string            `json:"stream"`
 	BatchID   string            `json:"batch_id"`
 }

@@ -23,6 +23,9 @@ type Mail struct {
 	HTML   string
 	NoText bool // no text part is made from HTML
 
+	// Template makes Text and HTML, which are empty then; nil: none.
+	Template *FromTemplate
+
 	Attachments []Attachment
 	Calendar    *Calendar         // an invitation, or what follows one; nil: none
 	Headers     map[string]string // further header fields, such as In-Reply-To
@@ -82,6 +85,7 @@ type mailBody struct {
 	Subject        string            `json:"subject,omitempty"`
 	Text           *string           `json:"text,omitempty"`
 	HTML           string            `json:"html,omitempty"`
+	Template       *FromTemplate     `json:"template,omitempty"`
 	Attachments    []Attachment      `json:"attachments,omitempty"`
 	Calendar       *Calendar         `json:"calendar,omitempty"`
 	Headers        map[string]string `json:"headers,omitempty"`
@@ -100,7 +104,7 @@ type mailBody struct {
 // sent alone.
 func (m *Mail) body() mailBody {
 	b := mailBody{
-		From: m.From, To: m.To, Cc: m.Cc, Bcc: m.Bcc, ReplyTo: m.ReplyTo, Subject: m.Subject, HTML: m.HTML,
+		From: m.From, To: m.To, Cc: m.Cc, Bcc: m.Bcc, ReplyTo: m.ReplyTo, Subject: m.Subject, HTML: m.HTML, Template: m.Template,
 		Attachments: m.Attachments, Calendar: m.Calendar, Headers: m.Headers, Tags: m.Tags, Metadata: m.Metadata,
 		Stream: m.Stream, Supersede: m.Supersede,
 		// Rounded up: less than a second must not become the default.

@@ -61,6 +61,7 @@ type Message struct {
 	Tags        []string          `json:"tags"`
 	Metadata    map[string]string `json:"metadata"`
 	Stream      string            `json:"stream"`
+	Template    *MessageTemplate  `json:"template"` // nil: none
 	SizeBytes   int64             `json:"size_bytes"`
 	Counts      map[Status]int    `json:"recipient_counts"`
 	Recipients  []Recipient       `json:"recipients"`

@@ -40,6 +40,7 @@ type Filter struct {
 	Tags          []string // all of them
 	Stream        string
 	BatchID       string
+	Template      string // id, or alias of one that is there
 	CreatedAfter  time.Time
 	CreatedBefore time.Time
 }
@@ -51,6 +52,7 @@ func (f Filter) query() url.Values {
 	set(q, "status", string(f.Status))
 	set(q, "stream", f.Stream)
 	set(q, "batch_id", f.BatchID)
+	set(q, "template", f.Template)
 	for _, tag := range f.Tags {
 		q.Add("tag", tag)
 	}
