@@ -34,7 +34,7 @@ type cli struct {
 	Webhooks     webhooksCommand     `cmd:"" help:"Make, list, test and replay webhooks of the server in POSTRIDER_URL."`
 	Suppressions suppressionsCommand `cmd:"" help:"List, add, remove, import and export the addresses that mail does not go to."`
 	Domains      domainsCommand      `cmd:"" help:"Add sending domains and check their DNS records."`
-	Templates    templatesCommand    `cmd:"" help:"Templates to begin with."`
+	Templates    templatesCommand    `cmd:"" help:"Templates to begin with, and folders of templates: push, pull, diff."`
 	Keys         keysCommand         `cmd:"" help:"Make, list, change, rotate and revoke API keys."`
 	Audit        auditCommand        `cmd:"" help:"Print who changed API keys and other settings, and when."`
 	Fsck         fsckCommand         `cmd:"" help:"Compare all that is stored, print each disagreement, and exit 1 if there is any."`

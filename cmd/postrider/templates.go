@@ -13,6 +13,9 @@ import (
 
 // templatesCommand is `postrider templates ...`.
 type templatesCommand struct {
+	Push     templatesPush     `cmd:"" help:"Bring a folder of templates to the server in POSTRIDER_URL."`
+	Pull     templatesPull     `cmd:"" help:"Bring the templates of the server into a folder."`
+	Diff     templatesDiff     `cmd:"" help:"Show what push would change; exit 3 if there is anything."`
 	Starters templatesStarters `cmd:"" help:"List the templates that come with Postrider, or write one as a folder of plain files to begin with."`
 }
 
