@@ -33,7 +33,7 @@ func TestConfig(t *testing.T) {
 		`retry_schedule: "1m30s,1h" # flag`,
 		`http_addr: ":8025" # default`,
 		`log_format: "json" # default`,
-		`roles: "api,worker" # default`,
+		`roles: "api,worker,dashboard" # default`,
 		`require_verified_domains: true # default`,
 		`return_path_domain: "" # default`,
 	} {

@@ -43,7 +43,8 @@ type Options struct {
 	Log     *slog.Logger
 	// Secret replaces the one of the configuration; dev has a fresh one.
 	Secret *secret.Secret
-	// Front wraps the API with what else is served; nil: the API alone.
+	// Front wraps the API with what else is served; nil: the dashboard with its sign-in,
+	// if this process has that role.
 	Front func(*App, http.Handler) http.Handler
 	// Pace shortens delays; zero members keep the defaults.
 	Pace Pace
@@ -74,7 +75,7 @@ type App struct {
 	Queue   *queue.Client
 	Domains *domains.Domains
 	Sandbox *sandbox.Sandbox // of the worker role, else nil
-	Desk    *intake.Desk     // of the api role, else nil
+	Desk    *intake.Desk     // of the roles api and dashboard, else nil
 
 	options  Options
 	registry *prometheus.Registry
@@ -133,7 +134,7 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 			return a, err
 		}
 	}
-	return a, a.listen()
+	return a, a.listen(ctx)
 }
 
 func (a *App) openStore(ctx context.Context) error {
@@ -237,7 +238,7 @@ func (a *App) openWorker(resolver dns.Resolver) error {
 	return nil
 }
 
-func (a *App) listen() error {
+func (a *App) listen(ctx context.Context) error {
 	listener, err := net.Listen("tcp", a.options.Config.HTTPAddr)
 	if err != nil {
 		return fmt.Errorf("listen for HTTP: %w", err)
@@ -247,11 +248,13 @@ func (a *App) listen() error {
 	if a.options.Config.PublicURL == "" {
 		a.options.Config.PublicURL = a.URL()
 	}
-	door := http.Handler(http.HandlerFunc(elsewhere))
-	if a.options.Config.Has(config.RoleAPI) {
+	if a.options.Config.Has(config.RoleAPI) || a.options.Config.Has(config.RoleDashboard) {
 		if err := a.openDesk(); err != nil {
 			return err
 		}
+	}
+	door := http.Handler(http.HandlerFunc(elsewhere))
+	if a.options.Config.Has(config.RoleAPI) {
 		proxies, err := config.Prefixes(a.options.Config.TrustedProxies)
 		if err != nil {
 			return fmt.Errorf("POSTRIDER_TRUSTED_PROXIES: %w", err)
@@ -263,10 +266,13 @@ func (a *App) listen() error {
 		})
 	}
 	a.handler = a.operations(door)
-	if a.options.Front != nil {
+	switch {
+	case a.options.Front != nil:
 		a.handler = a.options.Front(a, a.handler)
+	case a.options.Config.Has(config.RoleDashboard):
+		a.handler, err = a.withDashboard(ctx, a.handler)
 	}
-	return nil
+	return err
 }
 
 // Durability is the level of the Redis behind this process: store.LevelAlways...
@@ -274,9 +280,6 @@ func (a *App) Durability() string {
 	i, _ := a.guard.Last()
 	return i.Level
 }
-
-// Poster posts to webhooks.
-func (a *App) Poster() *webhook.Poster { return a.poster }
 
 // Worker is the name of this process's worker in logs, empty without that role.
 func (a *App) Worker() string {

@@ -125,14 +125,14 @@ func checkSecretKey(value string) error {
 func checkRoles(roles []string) error {
 	for i, r := range roles {
 		switch {
-		case r != RoleAPI && r != RoleWorker:
-			return fmt.Errorf("%q is no role: the roles are %s and %s", r, RoleAPI, RoleWorker)
+		case r != RoleAPI && r != RoleWorker && r != RoleDashboard:
+			return fmt.Errorf("%q is no role: the roles are %s, %s and %s", r, RoleAPI, RoleWorker, RoleDashboard)
 		case slices.Contains(roles[:i], r):
 			return fmt.Errorf("%s stands there twice", r)
 		}
 	}
 	if len(roles) == 0 {
-		return fmt.Errorf("needs at least one of %s and %s", RoleAPI, RoleWorker)
+		return fmt.Errorf("needs at least one of %s, %s and %s", RoleAPI, RoleWorker, RoleDashboard)
 	}
 	return nil
 }

@@ -21,10 +21,12 @@ import (
 // EnvPrefix is what the names of all environment variables begin with.
 const EnvPrefix = "POSTRIDER_"
 
-// The roles of a process, and what they say it does: take requests, deliver.
+// The roles of a process, and what they say it does: take requests, deliver, show
+// people what goes on.
 const (
-	RoleAPI    = "api"
-	RoleWorker = "worker"
+	RoleAPI       = "api"
+	RoleWorker    = "worker"
+	RoleDashboard = "dashboard"
 )
 
 // Config is the options of DESIGN.md 6 that exist today. The zero value is not
@@ -32,7 +34,7 @@ const (
 type Config struct {
 	File string `name:"config" env:"POSTRIDER_CONFIG" placeholder:"FILE" help:"YAML file with options, one name: value a line."`
 
-	Roles []string `name:"roles" env:"POSTRIDER_ROLES" default:"api,worker" placeholder:"ROLE,..." help:"What serve does in this process: api, worker. Default api,worker."`
+	Roles []string `name:"roles" env:"POSTRIDER_ROLES" default:"api,worker,dashboard" placeholder:"ROLE,..." help:"What serve does in this process: api, worker, dashboard. Default all three."`
 
 	HTTPAddr  string `name:"addr" env:"POSTRIDER_HTTP_ADDR" default:"${http_addr}" placeholder:"HOST:PORT" help:"Address to listen on (port 0: any free one). Default ${http_addr}."`
 	PublicURL string `name:"public-url" env:"POSTRIDER_PUBLIC_URL" secret:"url" placeholder:"URL" help:"Address of this service in links. Default: made from --addr."`

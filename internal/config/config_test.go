@@ -54,7 +54,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := config.Config{
 		HTTPAddr: ":8025", MXPort: 25, Concurrency: 256, RateLimit: 200, Envelope: "domain", Streams: []string{"transactional=default", "critical=critical", "bulk=bulk"}, IdempotencyWindow: 24 * time.Hour, FeedbackSender: "postrider",
-		RequireVerifiedDomains: true, LogFormat: "json", Roles: []string{"api", "worker"},
+		RequireVerifiedDomains: true, LogFormat: "json", Roles: []string{"api", "worker", "dashboard"},
 		RetrySchedule: []time.Duration{
 			time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour,
 		},

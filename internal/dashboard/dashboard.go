@@ -20,6 +20,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"postrider/internal/domains"
@@ -27,6 +28,7 @@ import (
 	"postrider/internal/intake"
 	"postrider/internal/queue"
 	"postrider/internal/sandbox"
+	"postrider/internal/signin"
 	"postrider/internal/store"
 	"postrider/internal/webhook"
 )
@@ -46,6 +48,11 @@ type Options struct {
 	Poster  *webhook.Poster // nil: this process posts to no webhooks
 	Log     *slog.Logger    // nil: slog.Default()
 
+	// SignIn knows who may come in, and brings the pages where they sign in and are
+	// managed. Nil: Visitor decides. Proxies are the networks of reverse proxies that are
+	// believed about where requests come from and whether by https.
+	SignIn  *signin.Desk
+	Proxies []netip.Prefix
 	// Visitor tells who asks. If it answers the request itself, as one that sends
 	// people to a page where they sign in, it returns nil. Nil: whoever asks may do
 	// everything, which is for dev alone.
@@ -97,7 +104,12 @@ func New(o Options) http.Handler {
 	d := &dashboard{Options: o, assets: loadAssets()}
 	d.pages = d.parse()
 	mux := http.NewServeMux()
-	for _, r := range d.routes() {
+	routes := d.routes()
+	if o.SignIn != nil {
+		d.Visitor = d.signedIn
+		routes = append(routes, d.userRoutes()...)
+	}
+	for _, r := range routes {
 		mux.Handle(r.pattern, d.enter(r))
 	}
 	for name := range d.assets {
@@ -111,6 +123,7 @@ func New(o Options) http.Handler {
 type route struct {
 	pattern string
 	right   Right
+	open    bool                         // no right is needed: who is not signed in comes here
 	page    func(*visit) error           // of GET
 	action  func(*visit) (string, error) // of POST: where to go on; empty: it answered
 	what    string                       // the action, for the record of changes; empty: it is none

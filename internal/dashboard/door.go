@@ -38,6 +38,8 @@ type Visitor struct {
 	Rights []Right
 	// Token must come with every form that this visitor sends; empty: none is asked for.
 	Token string
+
+	user *store.User // who is signed in, if sign-in is ours
 }
 
 // May reports whether a visitor has a right.
@@ -84,12 +86,15 @@ const (
 func (d *dashboard) enter(r route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		v := &visit{w: w, Request: req, by: &Visitor{Rights: Rights()}, world: d.chosenWorld(req)}
-		if d.Visitor != nil {
+		switch {
+		case r.open:
+			v.by = &Visitor{}
+		case d.Visitor != nil:
 			if v.by = d.Visitor(w, req); v.by == nil {
 				return
 			}
 		}
-		if !v.by.May(r.right) {
+		if !r.open && !v.by.May(r.right) {
 			d.problem(v, &refusal{http.StatusForbidden, "Not allowed", "This needs the right to " + string(r.right) + ", which you do not have. An administrator can give it to you."})
 			return
 		}
@@ -228,7 +233,7 @@ func (d *dashboard) chooseWorld(v *visit) (string, error) {
 	}
 	http.SetCookie(v.w, &http.Cookie{
 		Name: worldCookie, Value: string(w), Path: "/", MaxAge: 365 * 24 * 3600,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: v.TLS != nil,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: d.secure(v.Request),
 	})
 	return ownPath(v.PostFormValue("back")), nil
 }

@@ -46,6 +46,7 @@ type frame struct {
 	Version string
 	Dev     bool
 	Me      string
+	Users   bool   // Me has an account here
 	Token   string // for forms
 	Nav     []section
 	At      string // the path of the section that the page is in
@@ -67,7 +68,7 @@ func (f frame) May(r Right) bool { return f.by.May(r) }
 
 func (d *dashboard) frame(v *visit, title string) frame {
 	f := frame{
-		Title: title, Version: d.Version, Dev: d.Dev, Me: v.by.Name, Token: v.by.Token, Path: v.URL.RequestURI(),
+		Title: title, Version: d.Version, Dev: d.Dev, Me: v.by.Name, Users: v.by.user != nil, Token: v.by.Token, Path: v.URL.RequestURI(),
 		World: v.world, Worlds: d.Worlds, Notice: notices()[v.URL.Query().Get("done")], by: v.by,
 	}
 	for _, s := range sections() {
@@ -129,6 +130,9 @@ func notices() map[string]string {
 		"emptied":      "The inbox is empty. The messages stay as they are.",
 		"revoked":      "Revoked: whoever uses it is refused from now on.",
 		"sent":         "Taken. This is the new message.",
+		"password":     "The password is changed. Everywhere else you are signed out.",
+		"user-changed": "Changed. It counts from their next click on.",
+		"user-removed": "Removed, and signed out.",
 	}
 }
 

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 
+	"postrider/internal/signin"
 	"postrider/internal/store"
 )
 
@@ -35,8 +36,11 @@ func (d *dashboard) settings(v *visit) error {
 // record writes a change down, where the settings show it.
 func (d *dashboard) record(ctx context.Context, c Change) {
 	actor := c.By
-	if actor == "" {
+	switch {
+	case actor == "":
 		actor = store.Operator
+	case d.SignIn != nil:
+		actor = signin.Actor(actor)
 	}
 	err := d.Store.Audit.Add(ctx, store.Change{World: c.World, At: c.At, Actor: actor, Action: c.What, Object: c.To})
 	if err != nil {

@@ -128,9 +128,8 @@ func startRedis() (url string, stop func(), err error) {
 // header: a web page that rebinds its name to this machine must not read mail.
 func front(o Options) func(*app.App, http.Handler) http.Handler {
 	return func(a *app.App, apiHandler http.Handler) http.Handler {
-		pages := dashboard.New(dashboard.Options{
-			Store: a.Store, Inbox: a.Sandbox.Inbox, Queue: a.Queue, Desk: a.Desk, Domains: a.Domains, Poster: a.Poster(), Settings: settings(o.Config), Log: o.Log, Health: checks(a),
-			Worlds: []email.World{email.Test}, Dev: true, Curl: curl(a.URL()), Version: o.Version,
+		pages := a.Pages(dashboard.Options{
+			Worlds: []email.World{email.Test}, Dev: true, Curl: curl(a.URL()), Settings: app.Settings(o.Config),
 		})
 		return dashboard.LocalOnly(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/ui/") {
@@ -140,26 +139,6 @@ func front(o Options) func(*app.App, http.Handler) http.Handler {
 			apiHandler.ServeHTTP(w, r)
 		}), api.Misdirected())
 	}
-}
-
-// checks are what the overview says of this process.
-func checks(a *app.App) func(context.Context) []dashboard.Check {
-	return func(ctx context.Context) []dashboard.Check {
-		var list []dashboard.Check
-		for _, c := range a.Checks(ctx) {
-			list = append(list, dashboard.Check(c))
-		}
-		return list
-	}
-}
-
-// settings are the options in force, for people.
-func settings(c config.Config) []dashboard.Setting {
-	var list []dashboard.Setting
-	for _, option := range c.List() {
-		list = append(list, dashboard.Setting{Name: option.Name, Value: option.Value, About: option.Help})
-	}
-	return list
 }
 
 func addKey(ctx context.Context, s *store.Store) error {

@@ -18,6 +18,9 @@ func Roles() []store.Role {
 	return []store.Role{store.RoleViewer, store.RoleOperator, store.RoleAdministrator}
 }
 
+// LinkPath is where the dashboard takes the token of a link.
+const LinkPath = "/ui/welcome/"
+
 // first begins the token of a link that makes the first administrator.
 const first = "first"
 
