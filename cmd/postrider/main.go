@@ -36,6 +36,7 @@ type cli struct {
 	Domains      domainsCommand      `cmd:"" help:"Add sending domains and check their DNS records."`
 	Templates    templatesCommand    `cmd:"" help:"Templates to begin with, and folders of templates: push, pull, diff."`
 	Keys         keysCommand         `cmd:"" help:"Make, list, change, rotate and revoke API keys."`
+	Users        usersCommand        `cmd:"" help:"List the users of the dashboard, and make links by which they set a password."`
 	Audit        auditCommand        `cmd:"" help:"Print who changed API keys and other settings, and when."`
 	Fsck         fsckCommand         `cmd:"" help:"Compare all that is stored, print each disagreement, and exit 1 if there is any."`
 	Release      releaseCommand      `cmd:"" help:"Try a quarantined message again."`

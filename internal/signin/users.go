@@ -68,6 +68,11 @@ func (d *Desk) Invite(ctx context.Context, actor, name string, draft Draft) (*st
 	return u, token, nil
 }
 
+// Find gives the user of a name, however it is written. store.ErrNotFound.
+func (d *Desk) Find(ctx context.Context, name string) (*store.User, error) {
+	return d.Store.Users.ByName(ctx, canonical(name))
+}
+
 // fresh is a new user of this name.
 func (d *Desk) fresh(name string) (*store.User, error) {
 	name = canonical(name)
