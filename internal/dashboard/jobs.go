@@ -177,10 +177,16 @@ func (d *dashboard) steer(pause bool) func(*visit) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		change, word := d.Queue.Resume, "resumed"
 		if pause {
-			return done("/ui/jobs", "paused"), d.Queue.Pause(v.Context(), class)
+			change, word = d.Queue.Pause, "paused"
 		}
-		return done("/ui/jobs", "resumed"), d.Queue.Resume(v.Context(), class)
+		if err := change(v.Context(), class); errors.Is(err, queue.ErrUnused) {
+			return "", refused("Nothing was ever in the queue %s, so there is nothing to hold back.", class)
+		} else if err != nil {
+			return "", err
+		}
+		return done("/ui/jobs", word), nil
 	}
 }
 

@@ -60,7 +60,9 @@ func TestPauseQueue(t *testing.T) {
 	if err := w.queue.Add(t.Context(), queue.Default, queue.Delivery{World: email.Test, Message: email.NewMessageID(0)}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
+	body(t, w.post("/ui/jobs/bulk/pause", nil, nil), 422) // was never used
 	body(t, w.post("/ui/jobs/default/pause", nil, nil), 303)
+	body(t, w.post("/ui/jobs/default/pause", nil, nil), 303) // is paused
 	if page := text(t, body(t, w.get("/ui/jobs"), 200)); !strings.Contains(page, "paused") || !strings.Contains(page, "Resume") {
 		t.Errorf("the page says %s", page)
 	}

@@ -15,6 +15,9 @@ import (
 var (
 	ErrNoJob = errors.New("there is no such job")
 	ErrRuns  = errors.New("the job is in a state that allows no change")
+	// ErrUnused is a queue to which nothing was ever added: asynq would keep its pause and
+	// tell nobody of it.
+	ErrUnused = errors.New("the queue was never used")
 )
 
 // States lists the states that a job in a queue can be in.
@@ -82,6 +85,13 @@ func (c *Client) steer(ctx context.Context, what, class string, do func(string) 
 	sizes, err := c.Sizes(ctx, class)
 	if err != nil {
 		return err
+	}
+	known, err := c.inspector.Queues()
+	if err != nil {
+		return fmt.Errorf("%s queue %s: %w", what, class, err)
+	}
+	if !slices.Contains(known, class) {
+		return ErrUnused
 	}
 	if sizes[0].Paused == (what == "pause") {
 		return nil

@@ -59,6 +59,9 @@ func TestPauseAndProcesses(t *testing.T) {
 			return nil
 		})
 		first, second := job(0), job(0)
+		if err := c.Pause(t.Context(), Bulk); !errors.Is(err, ErrUnused) {
+			t.Errorf("Pause of a queue that was never used = %v", err)
+		}
 		if err := c.Add(t.Context(), Default, first, time.Now()); err != nil {
 			t.Fatal(err)
 		}
