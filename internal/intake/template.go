@@ -96,7 +96,9 @@ func (d *Desk) fromTemplate(ctx context.Context, r *Request, c *checker) error {
 		return refusedTemplate(err, r, t)
 	}
 	c.msg.Template = letter.Template
+	began := time.Now()
 	finished, err := Finish(letter.HTML, letter.Text)
+	r.rendering.spent += time.Since(began)
 	if err != nil {
 		return refusedTemplate(err, r, t)
 	}
@@ -107,13 +109,16 @@ func (d *Desk) fromTemplate(ctx context.Context, r *Request, c *checker) error {
 // Finish makes of what a template rendered what is sent: its CSS goes into attributes,
 // and HTML alone gets a text part. Errors wrap [inline.ErrTooMuch].
 func Finish(html, text string) (*email.Content, error) {
-	c := &email.Content{HTML: html, Text: text}
-	if c.Text == "" && html != "" {
-		c.Text = compose.Text(html)
+	page, err := inline.CSS(html)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	c.HTML, err = inline.CSS(html)
-	return c, err
+	c := &email.Content{HTML: page, Text: text}
+	if text == "" && page != "" {
+		// Of the page with its styles in place: what they hide is then known.
+		c.Text = compose.Text(page)
+	}
+	return c, nil
 }
 
 // render makes the mail, within what its batch may take.
