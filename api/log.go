@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -105,8 +104,8 @@ func (c *call) logFilter() (f store.LogFilter, wait time.Duration, err error) {
 		Type: email.EventType(r.word("type")), Message: r.id("message_id", email.MessagePrefix),
 		Recipient: r.address("recipient"), CreatedAfter: r.time("created_after"),
 	}
-	if c.query.Has("type") && !slices.Contains(events.Types(), f.Type) {
-		r.fault("type", intake.InvalidFormat, "is not a type of event")
+	if c.query.Has("type") && events.CheckPattern(string(f.Type)) != nil {
+		r.fault("type", intake.InvalidFormat, "is neither a type of event nor a group such as message.*")
 	}
 	if c.query.Has("wait") {
 		seconds, err := strconv.ParseUint(r.word("wait"), 10, 16)

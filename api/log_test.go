@@ -92,7 +92,7 @@ func TestLogShowsSuppressions(t *testing.T) {
 		t.Errorf("events %q, want %q", types, want)
 	}
 	for query, want := range map[string]int{
-		"type=suppression.deleted": 1, "recipient=ada@EXAMPLE.org&type=suppression.created": 1, "recipient=bob@example.org": 0,
+		"type=suppression.deleted": 1, "type=suppression.*": 2, "type=message.*": 1, "type=*": 3, "recipient=ada@EXAMPLE.org&type=suppression.created": 1, "recipient=bob@example.org": 0,
 		"message_id=" + email.NewMessageID(0): 0, "created_after=2100-01-01T00:00:00Z": 0,
 	} {
 		if a := h.get("/v1/events?" + query); len(a.data()) != want {

@@ -197,6 +197,7 @@ func (d *door) deleteSuppression(c *call) error {
 	if err != nil {
 		return ofSuppression(err)
 	}
+	d.recordComplaints(ctx, c, *s)
 	if s.Reason == email.SuppressedComplaint {
 		// RFC 9111 dropped the field, and there is no better one for people.
 		c.Header("Warning", `299 - "the recipient complained: writing again harms the reputation of the sender"`)
@@ -204,6 +205,23 @@ func (d *door) deleteSuppression(c *call) error {
 	c.Status(http.StatusNoContent)
 	c.Writer.WriteHeaderNow()
 	return nil
+}
+
+// recordComplaints notes who took whom off the list that had complained: not the address,
+// which the event of the entry has. What was done stands, whether it can be noted or not.
+func (d *door) recordComplaints(ctx context.Context, c *call, removed ...email.Suppression) {
+	for _, s := range removed {
+		if s.Reason != email.SuppressedComplaint {
+			continue
+		}
+		err := d.store.Audit.Add(ctx, store.Change{
+			World: s.World, At: d.now(), Actor: c.key.ID, Action: "suppression.deleted", Object: s.ID,
+			Detail: "the recipient had complained", Request: c.GetString(requestIDField),
+		})
+		if err != nil {
+			d.log.Error("a change was not recorded", "action", "suppression.deleted", "object", s.ID, "error", err)
+		}
+	}
 }
 
 // listSuppressions is GET /suppressions, newest first.
@@ -295,6 +313,7 @@ func (d *door) batchSuppressions(c *call) error {
 			return nil, err
 		}
 		view.Removed = len(removed)
+		d.recordComplaints(ctx, c, removed...)
 		added, err := d.store.Suppressions.Add(ctx, c.key.World, add, d.now())
 		if err != nil {
 			return nil, ofSuppression(err)

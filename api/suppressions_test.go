@@ -288,6 +288,13 @@ func TestSuppressionImportRefuses(t *testing.T) {
 	if d := h.do(http.MethodDelete, "/v1/suppressions/"+id, nil); d.status != 204 || d.header.Get("Warning") == "" {
 		t.Errorf("a complaint was removed without a warning: %d %v", d.status, d.header)
 	}
+	// Who did it is recorded, by whichever way.
+	h.importCSV("email,reason\nb@example.org,complaint\nc@example.org,hard_bounce\n")
+	h.post("/v1/suppressions/batch", `{"remove":["b@example.org","c@example.org"]}`)
+	changes, err := h.store.Audit.List(t.Context(), email.Test, 10)
+	if err != nil || len(changes) != 2 || changes[0].Action != "suppression.deleted" || changes[0].Actor != h.get("/v1/me").id() || changes[1].Object != id {
+		t.Errorf("recorded %+v, %v", changes, err)
+	}
 }
 
 func FuzzSuppressionImport(f *testing.F) {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"postrider/internal/email"
@@ -144,7 +145,10 @@ func (d *delivery) attempt(ctx context.Context, plan smtpclient.Plan, slot *shap
 }
 
 func (d *delivery) trial() *trial {
-	return &trial{m: d.m, envelope: d.job.Envelope, to: d.to, expires: d.expires(), now: d.w.o.Now(), schedule: d.w.o.Schedule}
+	return &trial{
+		m: d.m, envelope: d.job.Envelope, to: d.to, expires: d.expires(), now: d.w.o.Now(), schedule: d.w.o.Schedule,
+		spare: slices.Contains(d.w.o.SpareStreams, d.m.Stream),
+	}
 }
 
 // expires is when to give up. A sandbox envelope lives for a short while after its

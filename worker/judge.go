@@ -24,6 +24,7 @@ type trial struct {
 	expires  time.Time
 	now      time.Time
 	schedule Schedule
+	spare    bool // a hard bounce suppresses nobody
 }
 
 // verdict is what the attempt came to.
@@ -175,7 +176,7 @@ func (t *trial) recipient(index int, rr smtpclient.RecipientResult, r *smtpclien
 	if permanent(e, crowd && progress) {
 		o.Status, o.Bounce = email.Bounced, c.Type
 		// The sandbox bounces what it was asked to (api.md 17.2).
-		o.Suppress = c.Suppress && !t.m.Envelopes[t.envelope].Sandbox
+		o.Suppress = c.Suppress && !t.m.Envelopes[t.envelope].Sandbox && !t.spare
 		return o, wait{}
 	}
 	return o, wait{pace: c.Pace, soon: crowd && progress}

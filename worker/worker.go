@@ -61,11 +61,13 @@ type Options struct {
 	// hold. Nil: 25.
 	Planning *shape.Shaper
 	Schedule Schedule
-	Metrics  *Metrics        // nil: not measured
-	Poster   *webhook.Poster // nil: one that reaches public addresses only
-	Notify   NotifyPace
-	Log      *slog.Logger
-	Now      func() time.Time
+	// SpareStreams are those whose hard bounces suppress nobody (api.md 15).
+	SpareStreams []string
+	Metrics      *Metrics        // nil: not measured
+	Poster       *webhook.Poster // nil: one that reaches public addresses only
+	Notify       NotifyPace
+	Log          *slog.Logger
+	Now          func() time.Time
 
 	SweepEvery  time.Duration // 2 s: how often it is asked what is due
 	BeatEvery   time.Duration // 5 s; who is silent for 4 times as long is dead

@@ -231,7 +231,7 @@ func (a *App) openWorker(resolver dns.Resolver) error {
 	a.worker = worker.New(worker.Options{
 		ID:    "w_" + uuid.NewString()[:13],
 		Store: a.Store, Queue: a.Queue, Router: routes, Signer: a.Domains, Sender: transport,
-		Shaper: shape.New(pace.Shape), Planning: shape.New(planning), Schedule: pace.Schedule,
+		Shaper: shape.New(pace.Shape), Planning: shape.New(planning), Schedule: pace.Schedule, SpareStreams: c.SpareStreams,
 		Log: a.options.Log, Metrics: worker.NewMetrics(a.registry),
 		Poster: a.poster, Notify: pace.Notify, SweepEvery: pace.Sweep, BeatEvery: pace.Beat,
 	})

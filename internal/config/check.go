@@ -30,6 +30,7 @@ func (c *Config) Validate() error {
 		{"--dns", func() error { return checkHostPort(c.DNS) }},
 		{"--allowed-mx-networks", func() error { _, err := Prefixes(c.AllowedMXNetworks); return err }},
 		{"--trusted-proxies", func() error { _, err := Prefixes(c.TrustedProxies); return err }},
+		{"--spare-streams", c.checkSpareStreams},
 		{"--webhook-allowed-networks", func() error { _, err := Prefixes(c.WebhookAllowedNetworks); return err }},
 		{"--routes", func() error { return c.checkRoutes() }},
 		{"--streams", func() error { _, err := c.StreamQueues(); return err }},
@@ -189,6 +190,20 @@ func checkDelays(delays []time.Duration) error {
 	for _, d := range delays {
 		if d <= 0 {
 			return fmt.Errorf("delays must be above zero")
+		}
+	}
+	return nil
+}
+
+// checkSpareStreams refuses streams that there are not.
+func (c *Config) checkSpareStreams() error {
+	streams, err := c.StreamQueues()
+	if err != nil {
+		return nil // said of --streams
+	}
+	for _, name := range c.SpareStreams {
+		if _, ok := streams[name]; !ok {
+			return fmt.Errorf("%q is no stream; --streams names them", name)
 		}
 	}
 	return nil

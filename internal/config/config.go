@@ -64,6 +64,8 @@ type Config struct {
 
 	FeedbackSender string `name:"feedback-sender" env:"POSTRIDER_FEEDBACK_SENDER" default:"postrider" placeholder:"WORD" help:"Last part of the Feedback-ID of all mail, by which Gmail counts its complaints: 5 to 15 letters and digits, always the same. Default postrider."`
 
+	SpareStreams []string `name:"spare-streams" env:"POSTRIDER_SPARE_STREAMS" placeholder:"STREAM,..." help:"Streams whose hard bounces put nobody on the list of suppressions. Default: none."`
+
 	RequireVerifiedDomains bool `name:"require-verified-domains" env:"POSTRIDER_REQUIRE_VERIFIED_DOMAINS" default:"true" negatable:"" help:"Refuse live mail from domains without a verified DKIM record. Default true."`
 	AllowReservedDomains   bool `name:"allow-reserved-domains" env:"POSTRIDER_ALLOW_RESERVED_DOMAINS" default:"false" negatable:"" help:"Accept live mail to example.com, *.test and their like. Default false."`
 

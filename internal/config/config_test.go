@@ -107,6 +107,8 @@ func TestBadValues(t *testing.T) {
 		{name: "stream", args: []string{"--streams", "newsletter"}, want: "--streams (POSTRIDER_STREAMS): each stream is name=queue"},
 		{name: "name of a stream", args: []string{"--streams", "News=bulk"}, want: "no name of a stream"},
 		{name: "queue of a stream", args: []string{"--streams", "news=slow"}, want: "is no queue"},
+		{name: "spare stream", args: []string{"--spare-streams", "news"}, want: "\"news\" is no stream"},
+		{name: "proxy", args: []string{"--trusted-proxies", "10.0.0.0/33"}, want: "--trusted-proxies (POSTRIDER_TRUSTED_PROXIES)"},
 		{name: "stream twice", args: []string{"--streams", "news=bulk,news=default"}, want: "twice"},
 		{name: "feedback sender", args: []string{"--feedback-sender", "acme"}, want: "5 to 15 letters and digits"},
 		{name: "feedback sender with a colon", args: []string{"--feedback-sender", "acme:mail"}, want: "--feedback-sender (POSTRIDER_FEEDBACK_SENDER)"},

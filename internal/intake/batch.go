@@ -67,29 +67,31 @@ const commitTries = 20
 func (d *Desk) AcceptBatch(ctx context.Context, r *BatchRequest, answer func(*Batch) ([]byte, error)) (*Batch, error) {
 	shard := d.options.Store.Messages.ShardFor(r.World, r.IdempotencyKey)
 	out := &Batch{ID: email.NewID(email.BatchPrefix), Items: make([]BatchItem, len(r.Items))}
-	kept := make([]*store.Submission, len(r.Items))
-	recipients, refused := 0, 0
+	prepared := make([]*ready, len(r.Items))
+	recipients := 0
 	made := &rendering{}
 	for i := range r.Items {
 		item := &r.Items[i]
 		item.World, item.KeyID, item.Rights, item.rendering = r.World, r.KeyID, r.Rights, made
-		s, err := d.prepareItem(ctx, item, shard, out.ID)
+		ready, err := d.prepareItem(ctx, item, shard, out.ID)
 		if errors.Is(err, ErrPaused) {
 			return nil, err // of all of them
 		}
 		if err != nil && !ofCaller(err) {
 			return nil, fmt.Errorf("check message %d of a batch: %w", i, err)
 		}
-		if out.Items[i].Err = err; err != nil {
-			refused++
-			continue
+		if out.Items[i].Err = err; err == nil {
+			prepared[i] = ready
+			recipients += len(ready.Message.Recipients)
 		}
-		kept[i] = s
-		recipients += len(s.Message.Recipients)
 	}
 	if most := d.options.Limits.BatchRecipients; recipients > most {
 		fault := Fault{Pointer: "#/messages", Code: TooMany, Detail: fmt.Sprintf("have more than %d recipients together", most)}
 		return nil, &Invalid{Faults: []Fault{fault}}
+	}
+	kept, refused, err := d.completeBatch(ctx, out, prepared)
+	if err != nil {
+		return nil, err
 	}
 	if len(r.Faults) > 0 || refused == len(r.Items) || refused > 0 && !r.Partial {
 		return out, ErrBatchRefused
@@ -122,8 +124,41 @@ func (b *Batch) fresh(err error) int {
 	return n
 }
 
+// completeBatch completes what was prepared, nil apart, by one look at the suppressions
+// of all recipients. refused counts what is not kept, for one reason or another.
+func (d *Desk) completeBatch(ctx context.Context, out *Batch, prepared []*ready) (kept []*store.Submission, refused int, err error) {
+	var messages []*email.Message
+	for _, r := range prepared {
+		if r != nil {
+			messages = append(messages, r.Message)
+		}
+	}
+	listed, err := d.options.Store.Messages.Listed(ctx, messages...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("check a batch: %w", err)
+	}
+	kept = make([]*store.Submission, len(prepared))
+	for i, r := range prepared {
+		if r == nil {
+			refused++
+			continue
+		}
+		r.Listed, listed = listed[0], listed[1:]
+		err := d.complete(r.checker, r.returnPath, r.Listed)
+		if err != nil && !ofCaller(err) {
+			return nil, 0, fmt.Errorf("check message %d of a batch: %w", i, err)
+		}
+		if out.Items[i].Err = err; err != nil {
+			refused++
+			continue
+		}
+		kept[i] = r.Submission
+	}
+	return kept, refused, nil
+}
+
 // prepareItem is prepare for an item of a batch.
-func (d *Desk) prepareItem(ctx context.Context, r *Request, shard uint8, batch string) (*store.Submission, error) {
+func (d *Desk) prepareItem(ctx context.Context, r *Request, shard uint8, batch string) (*ready, error) {
 	if r.IdempotencyKey != "" && d.options.Store.Messages.ShardFor(r.World, r.IdempotencyKey) != shard {
 		r.Faults = append(r.Faults, Fault{
 			Pointer: "#/idempotency_key", Code: UnsupportedFeature, Detail: "is not supported by a store of several shards",
@@ -134,7 +169,7 @@ func (d *Desk) prepareItem(ctx context.Context, r *Request, shard uint8, batch s
 		return nil, err
 	}
 	ready.Message.BatchID = batch
-	return d.completed(ctx, ready)
+	return ready, nil
 }
 
 // ofCaller tells what is wrong with a message from what is wrong with us.

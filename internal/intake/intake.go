@@ -225,10 +225,11 @@ func (d *Desk) keepListed(ctx context.Context, r *ready) (*email.Message, bool, 
 // completed completes a message that is not kept by keepListed. Suppressions that
 // change meanwhile are found before its first attempt.
 func (d *Desk) completed(ctx context.Context, r *ready) (*store.Submission, error) {
-	var err error
-	if r.Listed, err = d.options.Store.Messages.Listed(ctx, r.Message); err != nil {
+	listed, err := d.options.Store.Messages.Listed(ctx, r.Message)
+	if err != nil {
 		return nil, err
 	}
+	r.Listed = listed[0]
 	return r.Submission, d.complete(r.checker, r.returnPath, r.Listed)
 }
 

@@ -334,19 +334,30 @@ func (s *Suppressions) Expire(ctx context.Context, w email.World, now time.Time,
 	return len(members), s.rdb.ZRem(ctx, keys.expiries(), stale...).Err()
 }
 
-// Listed reads what the shard of a message knows of the suppressions of its recipients.
-func (m *Messages) Listed(ctx context.Context, msg *email.Message) (Listed, error) {
-	keys, _, err := m.locate(msg.World, msg.ID)
+// Listed reads what their shard knows of the suppressions of the recipients of some
+// messages, all of one world and shard, at once.
+func (m *Messages) Listed(ctx context.Context, messages ...*email.Message) ([]Listed, error) {
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	keys, _, err := m.locate(messages[0].World, messages[0].ID)
 	if err != nil {
 		return nil, err
 	}
-	addresses := make([]string, len(msg.Recipients))
-	for i, r := range msg.Recipients {
-		addresses[i] = r.Address.Normalized()
+	var addresses []string
+	for _, msg := range messages {
+		for _, r := range msg.Recipients {
+			addresses = append(addresses, r.Address.Normalized())
+		}
 	}
 	listed, err := m.rdb.HMGet(ctx, keys.listed(), addresses...).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read the suppressions of recipients: %w", err)
 	}
-	return listChanged(msg, listed).Listed, nil
+	out := make([]Listed, len(messages))
+	for i, msg := range messages {
+		n := min(len(msg.Recipients), len(listed))
+		out[i], listed = listChanged(msg, listed[:n]).Listed, listed[n:]
+	}
+	return out, nil
 }

@@ -35,7 +35,7 @@ type LogPlace struct {
 
 // LogFilter selects events; zero members select all. All given must hold.
 type LogFilter struct {
-	Type         email.EventType
+	Type         email.EventType // or a group such as message.*
 	Message      string // id; what a message did to the suppressions is not its event
 	Recipient    string // a whole address, also of a suppression; case does not matter
 	CreatedAfter time.Time
@@ -228,7 +228,9 @@ func (f LogFilter) match(o *Occurrence) bool {
 	} else {
 		message, recipient = o.Message.ID, o.Message.Recipients[o.Event.Recipient].Address.Email
 	}
-	return (f.Type == "" || f.Type == kind) && (f.Message == "" || f.Message == message) &&
+	group, ofGroup := strings.CutSuffix(string(f.Type), "*")
+	typed := f.Type == "" || f.Type == kind || ofGroup && strings.HasPrefix(string(kind), group)
+	return typed && (f.Message == "" || f.Message == message) &&
 		(f.CreatedAfter.IsZero() || at.After(f.CreatedAfter)) && (f.Recipient == "" || strings.EqualFold(f.Recipient, recipient))
 }
 
@@ -269,20 +271,54 @@ func (l *Log) find(ctx context.Context, w email.World, shard uint8, id string, b
 				entries = append(entries, e)
 			}
 		}
-		happened, _, err := l.store.Deliveries.Happened(ctx, w, entries)
-		if err != nil {
-			return nil, fmt.Errorf("find event %s: %w", id, err)
-		}
-		for _, e := range entries {
-			if o, ok := occurrence(e, happened); ok && o.id() == id {
-				return &o, nil
-			}
+		found, err := l.among(ctx, w, shard, id, entries)
+		if err != nil || found != nil {
+			return found, err
 		}
 		if len(chunk) < logChunk {
 			return nil, nil
 		}
 		from = after(Position(chunk[len(chunk)-1].ID))
 	}
+}
+
+// among looks for an event among some entries. Of the messages it reads their events
+// alone, and the one message whose event it is.
+func (l *Log) among(ctx context.Context, w email.World, shard uint8, id string, entries []StreamEntry) (*Occurrence, error) {
+	keys := keysOf(w, shard)
+	told := make([]*redis.StringCmd, len(entries))
+	if _, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, e := range entries {
+			if e.Message != "" {
+				told[i] = p.LIndex(ctx, keys.events(short(e.Message)), int64(e.Index))
+			}
+		}
+		return nil
+	}); err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("find event %s: %w", id, err)
+	}
+	for i, e := range entries {
+		if e.Suppression != nil {
+			if e.Suppression.ID == id {
+				return &Occurrence{Suppression: e.Suppression}, nil
+			}
+			continue
+		}
+		if told[i] == nil {
+			continue
+		}
+		if event, err := decodeEvent(told[i].Val()); err != nil || event.ID != id {
+			continue
+		}
+		happened, _, err := l.store.Deliveries.Happened(ctx, w, entries[i:i+1])
+		if err != nil {
+			return nil, fmt.Errorf("find event %s: %w", id, err)
+		}
+		if o, ok := occurrence(e, happened); ok && o.id() == id {
+			return &o, nil
+		}
+	}
+	return nil, nil
 }
 
 // findLate looks for an event of a suppression, whose entry the follower writes: late, if

@@ -63,6 +63,9 @@ func TestLogFilters(t *testing.T) {
 		}{
 			{"all", LogFilter{}, 13},
 			{"type", LogFilter{Type: email.TypeFor(email.Delivered)}, 1},
+			{"group of types", LogFilter{Type: "message.*"}, 13},
+			{"another group", LogFilter{Type: "suppression.*"}, 0},
+			{"every type", LogFilter{Type: "*"}, 13},
 			{"message", LogFilter{Message: all[3].ID}, 3},
 			{"recipient", LogFilter{Recipient: "USER1@example.org"}, 4},
 			{"after", LogFilter{CreatedAfter: start()}, 1},
