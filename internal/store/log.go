@@ -36,8 +36,8 @@ type LogPlace struct {
 // LogFilter selects events; zero members select all. All given must hold.
 type LogFilter struct {
 	Type         email.EventType // or a group such as message.*
-	Message      string // id; what a message did to the suppressions is not its event
-	Recipient    string // a whole address, also of a suppression; case does not matter
+	Message      string          // id; what a message did to the suppressions is not its event
+	Recipient    string          // a whole address, also of a suppression; case does not matter
 	CreatedAfter time.Time
 }
 
