@@ -13,6 +13,7 @@
 package apikey
 
 import (
+	"cmp"
 	"slices"
 
 	"postrider/internal/store"
@@ -52,10 +53,11 @@ func Scopes() []string {
 // Has reports whether a key has a scope.
 func Has(k *store.Key, scope string) bool { return slices.Contains(k.Scopes, scope) }
 
-// Actor is who makes or changes a key: another key, or, without one, the operator of
-// the installation, who may do everything.
+// Actor is who makes or changes a key: another key, or, without one, a user of the
+// dashboard or the operator of the installation, who may do everything.
 type Actor struct {
-	Key *store.Key
+	Key  *store.Key
+	User string // as in the record of changes; empty: the operator
 	// RateLimit is how many requests a second a key may make that has no limit of its
 	// own; 0: any number.
 	RateLimit int
@@ -65,7 +67,7 @@ type Actor struct {
 // Name is the actor in the record of changes.
 func (a Actor) Name() string {
 	if a.Key == nil {
-		return store.Operator
+		return cmp.Or(a.User, store.Operator)
 	}
 	return a.Key.ID
 }

@@ -9,6 +9,7 @@ import (
 
 	"postrider/internal/apikey"
 	"postrider/internal/intake"
+	"postrider/internal/signin"
 	"postrider/internal/store"
 )
 
@@ -85,7 +86,7 @@ func (d *dashboard) createKey(v *visit) (string, error) {
 		at := d.Now().Add(after)
 		draft.ExpiresAt = &at
 	}
-	made, secret, err := d.keyDesk().Create(v.Context(), apikey.Actor{}, v.world, draft)
+	made, secret, err := d.keyDesk().Create(v.Context(), d.actor(v), v.world, draft)
 	var invalid *intake.Invalid
 	fault := ""
 	if errors.As(err, &invalid) {
@@ -109,7 +110,7 @@ func (d *dashboard) createKey(v *visit) (string, error) {
 
 // rotateKey gives a key another secret, and shows it. The one before counts on for an hour.
 func (d *dashboard) rotateKey(v *visit) (string, error) {
-	made, secret, err := d.keyDesk().Rotate(v.Context(), apikey.Actor{}, v.world, v.PathValue("id"), apikey.DefaultOverlap)
+	made, secret, err := d.keyDesk().Rotate(v.Context(), d.actor(v), v.world, v.PathValue("id"), apikey.DefaultOverlap)
 	if err != nil {
 		return "", err
 	}
@@ -123,7 +124,7 @@ func (d *dashboard) rotateKey(v *visit) (string, error) {
 
 // revokeKey ends a key for good.
 func (d *dashboard) revokeKey(v *visit) (string, error) {
-	if err := d.keyDesk().Revoke(v.Context(), apikey.Actor{}, v.world, v.PathValue("id")); err != nil {
+	if err := d.keyDesk().Revoke(v.Context(), d.actor(v), v.world, v.PathValue("id")); err != nil {
 		return "", err
 	}
 	return done("/ui/keys", "revoked"), nil
@@ -132,4 +133,12 @@ func (d *dashboard) revokeKey(v *visit) (string, error) {
 // list splits what people write with commas or spaces between.
 func list(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ';' || r == ' ' || r == '\n' || r == '\r' })
+}
+
+// actor is who asks, as the record of changes names them.
+func (d *dashboard) actor(v *visit) apikey.Actor {
+	if d.SignIn == nil {
+		return apikey.Actor{User: v.by.Name}
+	}
+	return apikey.Actor{User: signin.Actor(v.by.Name)}
 }

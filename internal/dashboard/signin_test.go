@@ -395,4 +395,9 @@ func TestRecordNamesTheUser(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Actor != "user:ada" || list[0].Action != "message.canceled" || list[0].Object != m.ID {
 		t.Errorf("%+v, %v", list, err)
 	}
+	body(t, h.ask("/ui/keys", h.admin, url.Values{"name": {"shop"}, "preset": {"sending"}}), http.StatusOK)
+	list, err = h.store.Audit.List(t.Context(), email.Live, 2)
+	if err != nil || len(list) != 2 || list[0].Actor != "user:ada" || list[1].Actor != "user:ada" || list[1].Action != "api_key.created" {
+		t.Errorf("%+v, %v", list, err)
+	}
 }
