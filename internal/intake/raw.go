@@ -234,8 +234,11 @@ func (m *rawMail) from() {
 		m.fault("From", Required, "is required")
 		return
 	}
+	before := len(m.c.faults.found)
 	list := m.addresses("From", value)
 	switch {
+	case len(list) == 0 && len(m.c.faults.found) == before: // empty, or a group of nobody
+		m.fault("From", Required, "names no mailbox")
 	case len(list) == 1:
 		m.c.msg.From = list[0]
 	case len(list) > 1:

@@ -88,3 +88,17 @@ func checkRaw(t *testing.T, b *bench, msg *email.Message) {
 }
 
 func domainOf(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
+
+// A mail is somebody's: an empty From, or a group of nobody, is a fault.
+func TestRawFromNamesSomebody(t *testing.T) {
+	b := inProcess(t, func(o *intake.Options) { o.RequireVerified = false })
+	for _, from := range []string{"", " ", "undisclosed:;", "a@acme.com, b@acme.com"} {
+		_, _, err := b.AcceptRaw(t.Context(), &intake.RawRequest{
+			World: email.Live, KeyID: "key_1", Data: []byte("From: " + from + "\r\nTo: b@b.org\r\nSubject: s\r\n\r\nt\r\n"),
+		})
+		var invalid *intake.Invalid
+		if !errors.As(err, &invalid) || len(invalid.Faults) != 1 || invalid.Faults[0].Header != "From" {
+			t.Errorf("From %q: %v", from, err)
+		}
+	}
+}
