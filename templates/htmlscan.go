@@ -140,6 +140,10 @@ func (s *scanner) tagOpen() {
 		s.at += len("<![endif]-->")
 	case strings.HasPrefix(rest, "<!--"):
 		s.comment(rest)
+	case strings.HasPrefix(rest, "<![CDATA["):
+		s.fail(s.at, "a CDATA section is read in two ways, and has no place in a mail", "")
+		s.mode = modeDeclaration
+		s.at += 2
 	case rest[1] == '!' || rest[1] == '?':
 		s.mode = modeDeclaration
 		s.at += 2
@@ -305,13 +309,19 @@ func (s *scanner) closeTag() {
 	if i := foreignIndex(s.element); i >= 0 {
 		switch {
 		case s.end:
-			s.foreign[i] = max(0, s.foreign[i]-1)
+			// The end of svg and math is not believed: HTML ignores it in some places.
+			if s.element == "select" {
+				s.foreign[i] = max(0, s.foreign[i]-1)
+			}
 		case s.foreign[i] > 1000:
 			s.fail(s.at, "<"+s.element+"> is nested too deep", "")
 		default:
 			s.foreign[i]++
 		}
 	} else if !s.end && opaque(s.element) {
+		if s.element == "noscript" {
+			s.fail(s.at, "<noscript> is read in two ways, and has no place in a mail", "")
+		}
 		if s.foreign != [3]int16{} && s.element != "script" {
 			s.fail(s.at, "<"+s.element+"> has no place in svg, math or select", "")
 		}

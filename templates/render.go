@@ -286,6 +286,8 @@ func (r *run) output(n *outputNode) {
 		if !r.spend(8 * len(s)) {
 			return
 		}
+		// Checked as it will stand: a character that is taken out must not hide a tag.
+		s = string(escapeRaw.append(nil, s))
 		if detail := checkRaw(s); detail != "" {
 			r.fault(n.at, "the HTML of this variable is not whole or not safe: "+detail, "")
 			return

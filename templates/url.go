@@ -75,6 +75,16 @@ func checkURL(value string) string {
 	return ""
 }
 
+// unreadable are the elements in which readers disagree about what is markup: by whether
+// they run scripts, and by where they think that svg and math end.
+func unreadable(element string) bool {
+	switch element {
+	case "svg", "math", "noscript", "xmp", "noembed", "noframes", "plaintext", "template", "base":
+		return true
+	}
+	return false
+}
+
 // checkRaw says what is wrong with HTML that comes from data: it must be whole, and its
 // addresses must be such as a template may have.
 func checkRaw(s string) string {
@@ -96,6 +106,8 @@ func checkRaw(s string) string {
 			switch {
 			case element == "script":
 				set("it holds a script")
+			case unreadable(element):
+				set(fmt.Sprintf("it holds the element %s", excerpt(element)))
 			case attr != "" && kindOf(element, attr) == attrCode:
 				set(fmt.Sprintf("it holds the attribute %s", excerpt(attr)))
 			}
