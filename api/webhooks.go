@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"postrider/internal/email"
 	"postrider/internal/events"
@@ -196,12 +197,16 @@ func viewWebhook(h *store.Webhook) webhookView {
 	if h.AllDeferrals {
 		deferred = deferredAll
 	}
+	var missed time.Time // told once it is enabled again and can be given what it missed
+	if h.Enabled {
+		missed = h.MissedSince
+	}
 	return webhookView{
 		Object: "webhook", ID: h.ID, Livemode: h.World.Livemode(), CreatedAt: stamp(h.CreatedAt), UpdatedAt: stamp(h.UpdatedAt),
 		URL: webhook.Redact(h.URL), Events: patterns, Description: text(h.Description),
 		Headers: fields(webhook.ShowHeaders(h.Headers)), TagsFilter: append([]string{}, h.TagsFilter...), Streams: append([]string{}, h.Streams...),
 		Deferred: deferred, Status: h.Status(), DisabledReason: text(h.DisabledReason),
-		DisabledAt: stamp(h.DisabledAt), MissedSince: stamp(h.MissedSince),
+		DisabledAt: stamp(h.DisabledAt), MissedSince: stamp(missed),
 		Health: webhookHealthView{
 			stamp(h.Health.LastSuccessAt), stamp(h.Health.LastFailureAt), h.Health.ConsecutiveFailures, h.Health.Pending,
 		},

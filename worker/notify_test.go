@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"postrider/internal/email"
+	"postrider/internal/events"
 	"postrider/internal/queue"
 	"postrider/internal/redistest"
 	"postrider/internal/secret"
@@ -313,6 +314,41 @@ func TestNotifyDisables(t *testing.T) {
 		r.followAll(r.Worker)
 		if r.delivery(failing, late, 0) != nil || r.delivery(gone, late, 0) != nil {
 			t.Error("a disabled endpoint gets deliveries")
+		}
+	})
+}
+
+// Who is enabled again is judged by what it answers now, and the replay that is offered
+// brings what was pending when it was disabled.
+func TestNotifyAfterEnabling(t *testing.T) {
+	eachHooked(t, func(t *testing.T, r *hookRig) {
+		to := r.target(status(500), "*")
+		m, second := r.accept(draft("ada@example.org")), r.accept(draft("bob@example.org"))
+		r.followAll(r.Worker)
+		r.tell(to, m, 0)
+		r.skip(r.o.Notify.GiveUp + time.Hour)
+		r.tell(to, m, 0)
+		if r.health(to).Enabled {
+			t.Fatal("it is not disabled")
+		}
+		if d := r.tell(to, second, 0); d.Status != store.DeliveryFailed {
+			t.Fatalf("what was pending: %+v", d)
+		}
+		hook, err := r.store.Webhooks.Update(t.Context(), email.Live, to.hook.ID, r.now(), func(h *store.Webhook) error { h.Enabled = true; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if hook.Health.ConsecutiveFailures != 0 || !hook.Health.FailingSince.IsZero() {
+			t.Errorf("what it answered before still counts: %+v", hook.Health)
+		}
+		count, _, err := r.store.Deliveries.ReplayAll(t.Context(), hook, store.Again{Since: hook.MissedSince, Until: r.now(), Match: events.Match}, r.now())
+		if err != nil || count != 2 {
+			t.Errorf("ReplayAll since %v = %d, %v; want 2", hook.MissedSince, count, err)
+		}
+		to.hook = hook
+		r.tell(to, m, 0)
+		if h := r.health(to); !h.Enabled {
+			t.Errorf("its first failure disabled it again: %+v", h)
 		}
 	})
 }

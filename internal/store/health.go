@@ -74,3 +74,43 @@ func latest(a, b time.Time) time.Time {
 	}
 	return a
 }
+
+// unheardMargin is how much earlier than an endpoint's first failure the event may be
+// that it was not told of: a post may wait its turn.
+const unheardMargin = time.Hour
+
+// unheard is since when an endpoint that is being disabled was not told of all: what is
+// pending fails now, and what failed before lies behind its first failure.
+func (s *Webhooks) unheard(ctx context.Context, hook *Webhook, now time.Time) (time.Time, error) {
+	if err := s.fillHealth(ctx, hook.World, []*Webhook{hook}); err != nil {
+		return time.Time{}, err
+	}
+	since := now
+	if first := hook.Health.FailingSince; !first.IsZero() {
+		since = first.Add(-unheardMargin)
+	}
+	for shard := range s.shards {
+		// Ids sort by the time of their events.
+		oldest, err := s.rdb.ZRange(ctx, keysOf(hook.World, uint8(shard)).pending(hook.ID), 0, 0).Result()
+		if err != nil {
+			return time.Time{}, fmt.Errorf("read what is pending for webhook %s: %w", hook.ID, err)
+		}
+		for _, name := range oldest {
+			if id, err := email.ParseID(email.DeliveryPrefix, email.DeliveryPrefix+"_"+name); err == nil && email.IDTime(id).Before(since) {
+				since = email.IDTime(id)
+			}
+		}
+	}
+	return since, nil
+}
+
+// freshHealth forgets how an endpoint answered before it was enabled again: it is judged
+// by what it answers now.
+func (s *Webhooks) freshHealth(ctx context.Context, hook *Webhook) error {
+	for shard := range s.shards {
+		if err := s.rdb.Del(ctx, keysOf(hook.World, uint8(shard)).health(hook.ID)).Err(); err != nil {
+			return fmt.Errorf("forget the health of webhook %s: %w", hook.ID, err)
+		}
+	}
+	return nil
+}

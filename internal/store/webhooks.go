@@ -228,6 +228,7 @@ func (s *Webhooks) Update(ctx context.Context, w email.World, id string, now tim
 			return nil, err
 		}
 		was := hook.Enabled
+		missed := hook.MissedSince
 		if err := change(hook); err != nil {
 			return nil, err
 		}
@@ -245,9 +246,17 @@ func (s *Webhooks) Update(ctx context.Context, w email.World, id string, now tim
 			hook.DisabledReason, hook.DisabledAt = "", time.Time{}
 		case was:
 			hook.DisabledAt = now
+			if missed.IsZero() {
+				if hook.MissedSince, err = s.unheard(ctx, hook, now); err != nil {
+					return nil, err
+				}
+			}
 		}
 		hook.UpdatedAt = now
 		err = s.put(ctx, before, hook)
+		if err == nil && hook.Enabled && !was {
+			err = s.freshHealth(ctx, hook)
+		}
 		if err == nil {
 			return hook, s.fillHealth(ctx, w, []*Webhook{hook})
 		}
