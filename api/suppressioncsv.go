@@ -77,38 +77,12 @@ func (d *door) exportSuppressions(c *call) error {
 
 func suppressionRow(s *email.Suppression) []string {
 	row := []string{
-		s.Email, s.Reason, s.Domain, s.Stream, s.Note, csvTime(s.ExpiresAt), csvTime(s.CreatedAt), s.SourceMessage, s.ID,
+		s.Email, s.Reason, s.Domain, s.Stream, s.Note, email.TimeCell(s.ExpiresAt), email.TimeCell(s.CreatedAt), s.SourceMessage, s.ID,
 	}
 	for i := range row {
-		row[i] = inertCell(row[i])
+		row[i] = email.InertCell(row[i])
 	}
 	return row
-}
-
-func csvTime(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format("2006-01-02T15:04:05.000Z")
-}
-
-// formulaStarts begin what spreadsheets take for a formula, and the quote that keeps them
-// from it. All but the quote can also begin an address or a note.
-const formulaStarts = "=+-@\t\r'"
-
-// inertCell puts a quote before what a spreadsheet would run; activeCell takes it away.
-func inertCell(s string) string {
-	if s != "" && strings.ContainsRune(formulaStarts, rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
-
-func activeCell(s string) string {
-	if len(s) > 1 && s[0] == '\'' && strings.ContainsRune(formulaStarts, rune(s[1])) {
-		return s[1:]
-	}
-	return s
 }
 
 // suppressionImportView says what an import came to.
@@ -257,7 +231,7 @@ func importRow(columns, record []string, line int, now time.Time) (s email.Suppr
 		return s, []fault{rowFault(line, "", intake.InvalidFormat, fmt.Sprintf("has %d columns, the first row has %d", len(record), len(columns)))}
 	}
 	for i, name := range columns {
-		value := activeCell(strings.TrimSpace(record[i]))
+		value := email.ActiveCell(strings.TrimSpace(record[i]))
 		switch {
 		case !slices.Contains(suppressionColumns()[:importedColumns], name):
 		case value == "" && name == "email":

@@ -206,7 +206,7 @@ func readImport(w email.World, data []byte, now time.Time) (list []email.Suppres
 		parts := make(map[string]string)
 		for i, value := range record {
 			if i < len(names) && slices.Contains(columns()[:6], names[i]) {
-				parts[names[i]] = activeCell(strings.TrimSpace(value))
+				parts[names[i]] = email.ActiveCell(strings.TrimSpace(value))
 			}
 		}
 		s, fault := newSuppression(w, parts, now)
@@ -238,9 +238,9 @@ func (d *dashboard) exportSuppressions(v *visit) error {
 	for {
 		_ = control.SetWriteDeadline(time.Now().Add(exportTimeout)) // not every server has one
 		for _, s := range page {
-			row := []string{s.Email, s.Reason, s.Domain, s.Stream, s.Note, csvTime(s.ExpiresAt), csvTime(s.CreatedAt), s.SourceMessage, s.ID}
+			row := []string{s.Email, s.Reason, s.Domain, s.Stream, s.Note, email.TimeCell(s.ExpiresAt), email.TimeCell(s.CreatedAt), s.SourceMessage, s.ID}
 			for i := range row {
-				row[i] = inertCell(row[i])
+				row[i] = email.InertCell(row[i])
 			}
 			_ = out.Write(row)
 		}
@@ -254,30 +254,4 @@ func (d *dashboard) exportSuppressions(v *visit) error {
 			panic(http.ErrAbortHandler) // a cut list must not look like a whole one
 		}
 	}
-}
-
-func csvTime(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format("2006-01-02T15:04:05.000Z")
-}
-
-// formulaStarts begin what spreadsheets take for a formula, and the quote that keeps
-// them from it.
-const formulaStarts = "=+-@\t\r'"
-
-// inertCell puts a quote before what a spreadsheet would run; activeCell takes it away.
-func inertCell(s string) string {
-	if s != "" && strings.ContainsRune(formulaStarts, rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
-
-func activeCell(s string) string {
-	if len(s) > 1 && s[0] == '\'' && strings.ContainsRune(formulaStarts, rune(s[1])) {
-		return s[1:]
-	}
-	return s
 }
