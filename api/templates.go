@@ -92,7 +92,7 @@ func (d *door) createTemplate(c *call) error {
 		if err != nil {
 			return nil, err
 		}
-		made, err := d.library().Create(ctx, c.key.World, edit, d.now())
+		made, err := d.library().Create(ctx, d.author(c, nil), edit)
 		if err != nil {
 			return nil, ofTemplate(err)
 		}
@@ -101,6 +101,11 @@ func (d *door) createTemplate(c *call) error {
 }
 
 func (d *door) library() *library.Library { return d.desk.Library() }
+
+// author is who asks, as the record of changes names them.
+func (d *door) author(c *call, may library.Condition) library.Author {
+	return library.Author{World: c.key.World, Name: c.key.ID, Request: c.GetString(requestIDField), At: d.now(), May: may}
+}
 
 // templateReply is an answer with a template.
 func templateReply(status int, location string, w email.World, t *library.Stored) (*reply, error) {
@@ -244,7 +249,7 @@ func (d *door) updateTemplate(c *call) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx()), commitTimeout)
 	defer cancel()
-	changed, err := d.library().Update(ctx, c.key.World, c.Param("id"), edit, may, d.now())
+	changed, err := d.library().Update(ctx, d.author(c, may), c.Param("id"), edit)
 	if err != nil {
 		return ofTemplate(err)
 	}
@@ -257,7 +262,7 @@ func (d *door) deleteTemplate(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := d.library().Delete(c.ctx(), c.key.World, c.Param("id"), may); err != nil {
+	if err := d.library().Delete(c.ctx(), d.author(c, may), c.Param("id")); err != nil {
 		return ofTemplate(err)
 	}
 	c.Status(http.StatusNoContent)
@@ -268,7 +273,7 @@ func (d *door) deleteTemplate(c *call) error {
 // publishTemplate is POST /templates/{id}/publish.
 func (d *door) publishTemplate(c *call) error {
 	return d.changeTemplate(c, "/publish", func(ctx context.Context, may library.Condition) (*library.Stored, error) {
-		return d.library().Publish(ctx, c.key.World, c.Param("id"), may, d.now())
+		return d.library().Publish(ctx, d.author(c, may), c.Param("id"))
 	})
 }
 
@@ -280,7 +285,7 @@ func (d *door) restoreTemplate(c *call) error {
 		if err != nil || strconv.Itoa(n) != number {
 			n = 0 // which none has
 		}
-		return d.library().Restore(ctx, c.key.World, c.Param("id"), n, may, d.now())
+		return d.library().Restore(ctx, d.author(c, may), c.Param("id"), n)
 	})
 }
 

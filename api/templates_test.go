@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -344,5 +345,30 @@ func TestTemplateIsMadeOnce(t *testing.T) {
 	}
 	if n := h.rdb.HLen(context.Background(), "test:{tpl}:t").Val(); n != 1 {
 		t.Errorf("%d templates", n)
+	}
+}
+
+// Who changed a template by which request is on record.
+func TestChangesOfTemplatesAreOnRecord(t *testing.T) {
+	h := openHouse(t)
+	id := h.published(minimalTemplate)
+	h.want(h.edit(id, `{"text":"Hello"}`), http.StatusOK, "")
+	h.want(h.edit(id, `{"text":"{{"}`), http.StatusUnprocessableEntity, "validation_failed")
+	h.want(h.post("/v1/templates/"+id+"/versions/1/restore", ""), http.StatusOK, "")
+	h.want(h.do(http.MethodDelete, "/v1/templates/"+id, nil), http.StatusNoContent, "")
+	list, err := h.store.Audit.List(t.Context(), email.Test, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range list {
+		got = append(got, c.Action)
+		if c.Object != id || !strings.HasPrefix(c.Actor, "key_") || !strings.HasPrefix(c.Request, "req_") {
+			t.Errorf("recorded %+v", c)
+		}
+	}
+	want := []string{"template.deleted", "template.restored", "template.updated", "template.published", "template.created"}
+	if !slices.Equal(got, want) {
+		t.Errorf("recorded %v", got)
 	}
 }

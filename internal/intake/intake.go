@@ -111,7 +111,7 @@ func New(o Options) *Desk {
 	if o.Presuppressed == nil {
 		o.Presuppressed = func(string) bool { return false }
 	}
-	return &Desk{options: o, library: library.New(o.Store)}
+	return &Desk{options: o, library: library.New(o.Store, o.Log)}
 }
 
 // Library is the templates that messages are made from.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"postrider/internal/email"
 	"postrider/internal/store"
@@ -47,28 +46,29 @@ type ChangedError struct{ ETag string }
 
 func (*ChangedError) Error() string { return "the template was changed" }
 
-// Condition says whether a template with this ETag may be changed (If-Match); nil: any.
-type Condition func(etag string) bool
-
 // Create keeps a new template as a draft. Errors: *Invalid, *TakenError,
 // store.ErrTooManyTemplates, else internal.
-func (l *Library) Create(ctx context.Context, w email.World, e *Edit, now time.Time) (*Stored, error) {
+func (l *Library) Create(ctx context.Context, a Author, e *Edit) (*Stored, error) {
 	id, etag := email.NewID(email.TemplatePrefix), newETag()
-	return l.change(ctx, w, etag, func(r *Reading) (*decision, error) {
+	return l.change(ctx, a, etag, func(r *Reading) (*decision, error) {
 		if t := r.shelf.Templates[id]; t != nil { // an earlier try, whose answer was lost
 			return r.decide(ctx, t, nil)
 		}
-		t := &store.Template{ID: id, Kind: Message, CreatedAt: now, UpdatedAt: now}
-		return r.edit(ctx, t, &store.TemplateContent{}, e)
+		t := &store.Template{ID: id, Kind: Message, CreatedAt: a.At, UpdatedAt: a.At, UpdatedBy: a.Name}
+		d, err := r.edit(ctx, t, &store.TemplateContent{}, e)
+		if err != nil {
+			return nil, err
+		}
+		return d.as("created", t, ""), nil
 	})
 }
 
 // Update edits the draft, and what is said beside the texts at once. Errors: ErrNotFound,
 // *ChangedError, *InUseError if others call it by the alias that it would lose, else
 // those of Create.
-func (l *Library) Update(ctx context.Context, w email.World, name string, e *Edit, may Condition, now time.Time) (*Stored, error) {
-	return l.change(ctx, w, newETag(), func(r *Reading) (*decision, error) {
-		t, err := r.changeable(name, may)
+func (l *Library) Update(ctx context.Context, a Author, name string, e *Edit) (*Stored, error) {
+	return l.change(ctx, a, newETag(), func(r *Reading) (*decision, error) {
+		t, err := r.changeable(name, a.May)
 		if err != nil {
 			return nil, err
 		}
@@ -77,15 +77,19 @@ func (l *Library) Update(ctx context.Context, w email.World, name string, e *Edi
 			return nil, err
 		}
 		changed, content := *t, *before
-		changed.UpdatedAt = now
-		return r.edit(ctx, &changed, &content, e)
+		changed.UpdatedAt, changed.UpdatedBy = a.At, a.Name
+		d, err := r.edit(ctx, &changed, &content, e)
+		if err != nil {
+			return nil, err
+		}
+		return d.as("updated", &changed, renamed(t, &changed)), nil
 	})
 }
 
 // Restore makes a published version the draft. Errors: as Update, *NoVersionError.
-func (l *Library) Restore(ctx context.Context, w email.World, name string, n int, may Condition, now time.Time) (*Stored, error) {
-	return l.change(ctx, w, newETag(), func(r *Reading) (*decision, error) {
-		t, err := r.changeable(name, may)
+func (l *Library) Restore(ctx context.Context, a Author, name string, n int) (*Stored, error) {
+	return l.change(ctx, a, newETag(), func(r *Reading) (*decision, error) {
+		t, err := r.changeable(name, a.May)
 		if err != nil {
 			return nil, err
 		}
@@ -98,16 +102,20 @@ func (l *Library) Restore(ctx context.Context, w email.World, name string, n int
 			return nil, err
 		}
 		changed := *t
-		changed.UpdatedAt = now
-		return r.edit(ctx, &changed, content, &Edit{})
+		changed.UpdatedAt, changed.UpdatedBy = a.At, a.Name
+		d, err := r.edit(ctx, &changed, content, &Edit{})
+		if err != nil {
+			return nil, err
+		}
+		return d.as("restored", t, fmt.Sprintf("from version %d", n)), nil
 	})
 }
 
 // Publish makes the draft what is sent. A draft that says what is published already
 // changes nothing. Errors: as Update; *Invalid too if a message that uses it would break.
-func (l *Library) Publish(ctx context.Context, w email.World, name string, may Condition, now time.Time) (*Stored, error) {
-	return l.change(ctx, w, newETag(), func(r *Reading) (*decision, error) {
-		t, err := r.changeable(name, may)
+func (l *Library) Publish(ctx context.Context, a Author, name string) (*Stored, error) {
+	return l.change(ctx, a, newETag(), func(r *Reading) (*decision, error) {
+		t, err := r.changeable(name, a.May)
 		if err != nil || t.Draft.Number == t.Published {
 			return r.unchanged(ctx, t, err)
 		}
@@ -126,27 +134,33 @@ func (l *Library) Publish(ctx context.Context, w email.World, name string, may C
 			return nil, &Invalid{Faults: faults}
 		}
 		changed := *t
-		changed.UpdatedAt, changed.Draft.PublishedAt = now, now
+		changed.UpdatedAt, changed.UpdatedBy = a.At, a.Name
+		changed.Draft.PublishedAt, changed.Draft.PublishedBy = a.At, a.Name
 		changed.Versions = append(slices.Clone(t.Versions), changed.Draft)
 		if n := len(changed.Versions); n > keptVersions {
 			changed.Versions = changed.Versions[n-keptVersions:]
 		}
 		changed.Published, changed.Last = changed.Draft.Number, changed.Draft.Number
-		return r.decide(ctx, &changed, content)
+		d, err := r.decide(ctx, &changed, content)
+		if err != nil {
+			return nil, err
+		}
+		return d.as("published", t, fmt.Sprintf("version %d", changed.Published)), nil
 	})
 }
 
 // Delete takes a template away. Errors: ErrNotFound, *ChangedError, *InUseError.
-func (l *Library) Delete(ctx context.Context, w email.World, name string, may Condition) error {
-	_, err := l.change(ctx, w, "", func(r *Reading) (*decision, error) {
-		t, err := r.changeable(name, may)
+func (l *Library) Delete(ctx context.Context, a Author, name string) error {
+	_, err := l.change(ctx, a, "", func(r *Reading) (*decision, error) {
+		t, err := r.changeable(name, a.May)
 		if err != nil {
 			return nil, err
 		}
 		if err := r.unused(ctx, t, t.ID, t.Alias); err != nil {
 			return nil, err
 		}
-		return &decision{change: &store.TemplateChange{State: r.shelf.State, ID: t.ID, Forget: t.Digests()}}, nil
+		d := &decision{change: &store.TemplateChange{State: r.shelf.State, ID: t.ID, Forget: t.Digests()}}
+		return d.as("deleted", t, ""), nil
 	})
 	return err
 }
@@ -156,12 +170,15 @@ func (l *Library) Delete(ctx context.Context, w email.World, name string, may Co
 type decision struct {
 	change *store.TemplateChange
 	left   *Stored
+	action string // of the record, with its detail
+	detail string
 }
 
-// change decides and writes, and does both again if another change came between.
-func (l *Library) change(ctx context.Context, w email.World, etag string, decide func(*Reading) (*decision, error)) (*Stored, error) {
+// change decides and writes, and does both again if another change came between. What
+// was written is recorded.
+func (l *Library) change(ctx context.Context, a Author, etag string, decide func(*Reading) (*decision, error)) (*Stored, error) {
 	for range changeTries {
-		r, err := l.Read(ctx, w)
+		r, err := l.Read(ctx, a.World)
 		if err != nil {
 			return nil, err
 		}
@@ -173,7 +190,7 @@ func (l *Library) change(ctx context.Context, w email.World, etag string, decide
 			if d.change.Head != nil {
 				d.change.Head.ETag = etag
 			}
-			err = l.store.Templates.Change(ctx, w, d.change)
+			err = l.store.Templates.Change(ctx, a.World, d.change)
 		}
 		if errors.Is(err, store.ErrShelfChanged) {
 			continue
@@ -181,6 +198,7 @@ func (l *Library) change(ctx context.Context, w email.World, etag string, decide
 		if err != nil {
 			return nil, err
 		}
+		l.record(ctx, a, d)
 		return d.left, nil
 	}
 	return nil, errors.New("change a template: others kept changing them")

@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"postrider/internal/email"
@@ -49,6 +50,7 @@ const (
 // Library is the templates of both worlds. It is safe for concurrent use.
 type Library struct {
 	store *store.Store
+	log   *slog.Logger
 
 	mu      sync.Mutex
 	shelves map[email.World]*shelf
@@ -57,8 +59,8 @@ type Library struct {
 }
 
 // New opens the library that a store keeps.
-func New(st *store.Store) *Library {
-	return &Library{store: st, shelves: map[email.World]*shelf{}, texts: map[string]*store.TemplateContent{}}
+func New(st *store.Store, log *slog.Logger) *Library {
+	return &Library{store: st, log: log, shelves: map[email.World]*shelf{}, texts: map[string]*store.TemplateContent{}}
 }
 
 // shelf is the templates of a world at one moment, and what was made of them.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +33,7 @@ func open(t *testing.T, url string) *shop {
 	}
 	rdb := redis.NewClient(o)
 	t.Cleanup(func() { _ = rdb.Close() })
-	return &shop{Library: library.New(store.New(rdb, store.Options{})), t: t, rdb: rdb}
+	return &shop{Library: library.New(store.New(rdb, store.Options{}), slog.New(slog.DiscardHandler)), t: t, rdb: rdb}
 }
 
 // twice runs every script a second time and gives only the second answer, as go-redis
@@ -73,6 +74,10 @@ func each(t *testing.T, test func(t *testing.T, s *shop)) {
 
 func text(s string) *string { return &s }
 
+func author() library.Author {
+	return library.Author{World: email.Live, Name: "ada", At: time.Now()}
+}
+
 // edit makes one of "member=value" words.
 func edit(words ...string) *library.Edit {
 	e := &library.Edit{}
@@ -95,7 +100,7 @@ func (s *shop) create(words ...string) (*library.Stored, error) {
 	if e.Kind == nil || *e.Kind == library.Message {
 		e.Subject = text("s")
 	}
-	return s.Create(s.t.Context(), email.Live, e, time.Now())
+	return s.Create(s.t.Context(), author(), e)
 }
 
 func (s *shop) must(t *library.Stored, err error) *library.Stored {
@@ -107,11 +112,11 @@ func (s *shop) must(t *library.Stored, err error) *library.Stored {
 }
 
 func (s *shop) change(name string, words ...string) (*library.Stored, error) {
-	return s.Update(s.t.Context(), email.Live, name, edit(words...), nil, time.Now())
+	return s.Update(s.t.Context(), author(), name, edit(words...))
 }
 
 func (s *shop) publish(name string) (*library.Stored, error) {
-	return s.Publish(s.t.Context(), email.Live, name, nil, time.Now())
+	return s.Publish(s.t.Context(), author(), name)
 }
 
 func (s *shop) published(words ...string) *library.Stored {
@@ -179,14 +184,14 @@ func TestVersions(t *testing.T) {
 		state("1 1 1 one")
 		s.must(s.change("a", "text=two"))
 		s.must(s.publish("a"))
-		s.must(s.Restore(t.Context(), email.Live, "a", 1, nil, time.Now()))
+		s.must(s.Restore(t.Context(), author(), "a", 1))
 		state("3 2 2 one")
 		if got := s.render(library.Order{Name: "a"}) + s.render(library.Order{Name: "a", Version: 1}); got != "two v2one v1" {
 			t.Error(got)
 		}
 		s.must(s.publish("a"))
 		state("3 3 3 one")
-		_, err := s.Restore(t.Context(), email.Live, "a", 9, nil, time.Now())
+		_, err := s.Restore(t.Context(), author(), "a", 9)
 		var none *library.NoVersionError
 		if !errors.As(err, &none) {
 			t.Errorf("restore of a version that is not there: %v", err)
@@ -194,10 +199,10 @@ func TestVersions(t *testing.T) {
 		if n := s.rdb.HLen(t.Context(), "live:{tpl}:c").Val(); n != 2 {
 			t.Errorf("%d contents for two texts", n)
 		}
-		if err := s.Delete(t.Context(), email.Live, "a", nil); err != nil {
+		if err := s.Delete(t.Context(), author(), "a"); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Delete(t.Context(), email.Live, "a", nil); !errors.Is(err, library.ErrNotFound) {
+		if err := s.Delete(t.Context(), author(), "a"); !errors.Is(err, library.ErrNotFound) {
 			t.Errorf("deleted twice: %v", err)
 		}
 		if n := s.rdb.HLen(t.Context(), "live:{tpl}:c").Val() + s.rdb.HLen(t.Context(), "live:{tpl}:t").Val(); n != 0 {
@@ -303,7 +308,7 @@ func TestUsersAreProtected(t *testing.T) {
 		}
 		for _, name := range []string{"button", "frame"} {
 			var inUse *library.InUseError
-			if err := s.Delete(t.Context(), email.Live, name, nil); !errors.As(err, &inUse) || inUse.By[0] != "mail" {
+			if err := s.Delete(t.Context(), author(), name); !errors.As(err, &inUse) || inUse.By[0] != "mail" {
 				t.Errorf("delete %s: %v", name, err)
 			}
 		}
@@ -316,12 +321,12 @@ func TestUsersAreProtected(t *testing.T) {
 			t.Error(got)
 		}
 		s.must(s.change("mail", "layout=", "html=<p>x</p>"))
-		if err := s.Delete(t.Context(), email.Live, "button", nil); !errors.As(err, &inUse) {
+		if err := s.Delete(t.Context(), author(), "button"); !errors.As(err, &inUse) {
 			t.Errorf("what is published uses it still: %v", err)
 		}
 		s.must(s.publish("mail"))
 		for _, name := range []string{"button", "border"} {
-			if err := s.Delete(t.Context(), email.Live, name, nil); err != nil {
+			if err := s.Delete(t.Context(), author(), name); err != nil {
 				t.Errorf("delete %s: %v", name, err)
 			}
 		}

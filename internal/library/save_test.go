@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -29,7 +28,7 @@ func TestOtherProcessesSeeChanges(t *testing.T) {
 	if got := two.render(library.Order{Name: "a"}); got != "two v2" {
 		t.Error(got)
 	}
-	if err := two.Delete(t.Context(), email.Live, "a", nil); err != nil {
+	if err := two.Delete(t.Context(), author(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	if got := one.render(library.Order{Name: "a"}); got != library.ErrNotFound.Error() {
@@ -58,7 +57,7 @@ func TestSavingNamesEveryFault(t *testing.T) {
 		if e.Subject == nil && e.Kind == nil {
 			e.Subject = text("s")
 		}
-		_, err := s.Create(t.Context(), email.Live, e, time.Now())
+		_, err := s.Create(t.Context(), author(), e)
 		var invalid *library.Invalid
 		if !errors.As(err, &invalid) {
 			t.Errorf("%.60q: %v", c.words, err)

@@ -38,6 +38,7 @@ type Template struct {
 	Kind      string // message, layout, partial: package library says what they are
 	CreatedAt time.Time
 	UpdatedAt time.Time
+	UpdatedBy string // as in the record of changes; empty: not known
 	// Draft is what is edited. Its number is Published if it says the same, else that
 	// which it will have.
 	Draft     TemplateVersion
@@ -51,6 +52,7 @@ type Template struct {
 type TemplateVersion struct {
 	Number      int
 	PublishedAt time.Time // zero: it is a draft
+	PublishedBy string    // as in the record of changes; empty: not known
 	Subject     string
 	Layout      string // id; empty: none
 	Digest      string // of its content, by which that is found
@@ -113,6 +115,7 @@ type storedTemplate struct {
 	Last      int                     `json:"l,omitempty"`
 	Versions  []storedTemplateVersion `json:"v,omitempty"`
 	ETag      string                  `json:"e"`
+	By        string                  `json:"w,omitempty"`
 }
 
 type storedTemplateVersion struct {
@@ -122,6 +125,7 @@ type storedTemplateVersion struct {
 	Layout    string `json:"l,omitempty"`
 	Digest    string `json:"d"`
 	Size      int    `json:"z"`
+	By        string `json:"w,omitempty"`
 }
 
 // changeTemplateScript replaces a template if the shelf is still what was read.
@@ -281,7 +285,7 @@ func contentField(id, digest string) string { return bare(id) + ":" + digest }
 func encodeTemplate(t *Template) ([]byte, error) {
 	out := storedTemplate{
 		Alias: t.Alias, Name: t.Name, Kind: t.Kind, Created: toMS(t.CreatedAt), Updated: toMS(t.UpdatedAt),
-		Draft: toStoredVersion(&t.Draft), Published: t.Published, Last: t.Last, ETag: t.ETag,
+		Draft: toStoredVersion(&t.Draft), Published: t.Published, Last: t.Last, ETag: t.ETag, By: t.UpdatedBy,
 	}
 	for i := range t.Versions {
 		out.Versions = append(out.Versions, toStoredVersion(&t.Versions[i]))
@@ -296,7 +300,7 @@ func decodeTemplate(id, raw string) (*Template, error) {
 	}
 	t := &Template{
 		ID: id, Alias: v.Alias, Name: v.Name, Kind: v.Kind, CreatedAt: fromMS(v.Created), UpdatedAt: fromMS(v.Updated),
-		Draft: fromStoredVersion(&v.Draft), Published: v.Published, Last: v.Last, ETag: v.ETag,
+		Draft: fromStoredVersion(&v.Draft), Published: v.Published, Last: v.Last, ETag: v.ETag, UpdatedBy: v.By,
 	}
 	for i := range v.Versions {
 		t.Versions = append(t.Versions, fromStoredVersion(&v.Versions[i]))
@@ -309,12 +313,12 @@ func decodeTemplate(id, raw string) (*Template, error) {
 
 func toStoredVersion(v *TemplateVersion) storedTemplateVersion {
 	return storedTemplateVersion{
-		Number: v.Number, Published: toMS(v.PublishedAt), Subject: v.Subject, Layout: v.Layout, Digest: v.Digest, Size: v.Size,
+		Number: v.Number, Published: toMS(v.PublishedAt), Subject: v.Subject, Layout: v.Layout, Digest: v.Digest, Size: v.Size, By: v.PublishedBy,
 	}
 }
 
 func fromStoredVersion(v *storedTemplateVersion) TemplateVersion {
 	return TemplateVersion{
-		Number: v.Number, PublishedAt: fromMS(v.Published), Subject: v.Subject, Layout: v.Layout, Digest: v.Digest, Size: v.Size,
+		Number: v.Number, PublishedAt: fromMS(v.Published), PublishedBy: v.By, Subject: v.Subject, Layout: v.Layout, Digest: v.Digest, Size: v.Size,
 	}
 }
