@@ -33,14 +33,14 @@ type messagePage struct {
 	KeptBytes  int64
 	Timeline   []entry
 	Posts      []*store.Delivery // to webhooks, of its events
-	May        may
+	Offers     offers
 	Images     bool   // those of the HTML are loaded from outside
 	Nonce      string // of the form that sends it again
 	Preview    string // the address of the HTML
 }
 
-// may is what can be done with a message now, by whoever reads its page.
-type may struct {
+// offers are what can be done with a message now, by whoever reads its page.
+type offers struct {
 	Content, Cancel, Retry, Send, Release, Again bool
 	Missed                                       bool // some recipients have it, some do not
 }
@@ -77,8 +77,8 @@ func (d *dashboard) message(v *visit) error {
 		return err
 	}
 	page := messagePage{frame: d.frame(v, "Message"), ID: id, Message: m, Nonce: email.NewID(email.RequestPrefix), Preview: "/ui/messages/" + id + "/html"}
-	page.May.Content = v.by.May(Read)
-	if page.May.Content {
+	page.Offers.Content = v.by.May(Read)
+	if page.Offers.Content {
 		if page.Letter, err = d.letter(v.Context(), v.world, id, m); err != nil {
 			return err
 		}
@@ -146,23 +146,23 @@ func (d *dashboard) fate(ctx context.Context, page *messagePage) error {
 
 // allow says what can be done with a message.
 func (p *messagePage) allow(m *email.Message) {
-	if !p.frame.May(Operate) {
+	if !p.May(Operate) {
 		return
 	}
 	status, delivered := m.Status(), 0
 	for _, r := range m.Recipients {
-		p.May.Cancel = p.May.Cancel || !r.State.Status.Final() && !r.State.CancelRequested
+		p.Offers.Cancel = p.Offers.Cancel || !r.State.Status.Final() && !r.State.CancelRequested
 		if r.State.Status == email.Delivered {
 			delivered++
 		}
 	}
 	for _, e := range m.Envelopes {
-		p.May.Release = p.May.Release || e.State.Phase == email.Quarantined
-		p.May.Retry = p.May.Retry || e.State.Phase == email.Waiting && status != email.Scheduled
+		p.Offers.Release = p.Offers.Release || e.State.Phase == email.Quarantined
+		p.Offers.Retry = p.Offers.Retry || e.State.Phase == email.Waiting && status != email.Scheduled
 	}
-	p.May.Send = status == email.Scheduled
-	p.May.Again = status.Final() || status == email.PartiallyDelivered
-	p.May.Missed = p.May.Again && delivered > 0 && delivered < len(m.Recipients)
+	p.Offers.Send = status == email.Scheduled
+	p.Offers.Again = status.Final() || status == email.PartiallyDelivered
+	p.Offers.Missed = p.Offers.Again && delivered > 0 && delivered < len(m.Recipients)
 }
 
 // maxPosts bounds how many deliveries to webhooks a page asks for.

@@ -128,7 +128,7 @@ func notices() map[string]string {
 		"imported":     "Imported. Addresses that were on the list already stay as they are.",
 		"added":        "Added. Publish the records below, then check them.",
 		"emptied":      "The inbox is empty. The messages stay as they are.",
-		"revoked":      "Revoked: whoever uses it is refused from now on.",
+		"revoked":      "Revoked: within 5 seconds whoever uses it is refused.",
 		"sent":         "Taken. This is the new message.",
 		"password":     "The password is changed. Everywhere else you are signed out.",
 		"user-changed": "Changed. It counts from their next click on.",

@@ -231,6 +231,20 @@ func TestSignInAndOut(t *testing.T) {
 	body(t, h.ask("/", next, nil), http.StatusSeeOther)
 }
 
+// The page of a message is made for who signed in, as it is in dev.
+func TestMessageOfUsers(t *testing.T) {
+	h := newHouse(t)
+	m := message("Hello", "ada@sandbox.test")
+	h.accept(m, &email.Content{Text: "the text of the mail"})
+	_, viewer := h.add("viewer", store.RoleViewer, false)
+	for session, sees := range map[string][2]bool{h.admin: {true, true}, viewer: {false, false}} {
+		page := body(t, h.ask("/ui/messages/"+m.ID, session, nil), http.StatusOK)
+		if got := [2]bool{strings.Contains(page, "/cancel"), strings.Contains(page, "the text of the mail")}; got != sees {
+			t.Errorf("cancel and content: %v, want %v", got, sees)
+		}
+	}
+}
+
 func TestCookieByHTTPS(t *testing.T) {
 	h := newHouse(t)
 	form := func() url.Values { return url.Values{"name": {"ada"}, "password": {goodPassword}} }
