@@ -6,7 +6,8 @@
 # mail servers Postfix and Exim. Those are not installed: they would become this
 # machine's mail server, and exclude each other. Their packages are unpacked into a
 # cache instead, and nss_wrapper gives them the users that they would have made.
-# Node.js gets the verifier of Standard Webhooks, which judges what we post.
+# Node.js gets the verifier of Standard Webhooks, which judges what we post, and what
+# drives Chromium, in which the dashboard is tested.
 set -euo pipefail
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/postrider"
@@ -18,15 +19,20 @@ command -v gcc >/dev/null || missing+=(gcc libc6-dev) # the race detector links 
 /usr/bin/python3 -c 'import dkim, nacl' 2>/dev/null || missing+=(python3-dkim python3-nacl)
 /usr/bin/perl -MMIME::Parser -MMail::DKIM::Verifier -e 1 2>/dev/null || missing+=(libmime-tools-perl libmail-dkim-perl)
 command -v npm >/dev/null || missing+=(nodejs npm) # the linter of openapi.yaml
+[ -x /usr/bin/chromium ] || missing+=(chromium)
 /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || missing+=(python3-aiosmtpd)
 ldconfig -p 2>/dev/null | grep -q libnss_wrapper || [ -n "$(ls /usr/lib/*/libnss_wrapper.so 2>/dev/null)" ] || missing+=(libnss-wrapper)
 [ -x /usr/sbin/smtp-sink ] || [ -x "$cache/postfix/usr/sbin/smtp-sink" ] || unpack+=(postfix)
 [ -x /usr/sbin/exim4 ] || [ -x /usr/sbin/exim ] || [ -x "$cache/exim/usr/sbin/exim4" ] || unpack+=(exim4-daemon-light)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
-webhooks="$(cd "$(dirname "$0")" && pwd)/webhooks"
+tools="$(cd "$(dirname "$0")" && pwd)"
 node_packages() {
-	[ -d "$webhooks/node_modules/standardwebhooks" ] || (cd "$webhooks" && npm ci --no-audit --no-fund --ignore-scripts)
+	local of
+	for of in webhooks browser; do
+		cmp -s "$tools/$of/package-lock.json" "$tools/$of/node_modules/.lock" && continue
+		(cd "$tools/$of" && npm ci --no-audit --no-fund --ignore-scripts && cp package-lock.json node_modules/.lock)
+	done
 }
 if [ ${#missing[@]} -eq 0 ] && [ ${#unpack[@]} -eq 0 ]; then
 	node_packages

@@ -1,0 +1,138 @@
+// What people come to the dashboard for, as they do it: by what they read on the page.
+import {check, until} from './visit.mjs';
+
+/** bounced: from the overview to why a mail did not arrive, by keys alone. */
+export async function bounced({page}, {recipient, says}) {
+  await page.goto('/');
+  await page.keyboard.press('Tab');
+  check(await page.evaluate(() => document.activeElement.textContent) === 'Skip to the page', 'the first Tab does not offer to skip the navigation');
+  await walk(page, 'Messages');
+  await page.waitForURL('**/ui/messages');
+  await page.keyboard.press('/');
+  await page.keyboard.type(recipient);
+  await page.keyboard.press('Enter');
+  await page.waitForURL(/q=/);
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.waitForURL('**/ui/messages/msg_*');
+  const recipients = page.locator('.recipients');
+  await recipients.getByText('bounced', {exact: true}).waitFor();
+  check((await recipients.innerText()).includes(says), `the page does not say why: ${says}`);
+  await walk(page, /^SMTP dialogue/, 'summary');
+  const dialogue = page.locator('.dialogue[open]');
+  await dialogue.getByText(`RCPT TO:<${recipient}>`).waitFor();
+  await dialogue.getByText(says).waitFor();
+}
+
+/** walk goes to something by Tab, and presses Enter on it. */
+async function walk(page, text, kind = 'a') {
+  const matches = (t) => typeof text === 'string' ? t === text : text.test(t);
+  for (let i = 0; i < 80; i++) {
+    const at = await page.evaluate(() => ({kind: document.activeElement.localName, text: document.activeElement.innerText.trim()}));
+    if (at.kind === kind && matches(at.text)) {
+      await page.keyboard.press('Enter');
+      return;
+    }
+    await page.keyboard.press('Tab');
+  }
+  throw new Error(`Tab never comes to ${text}`);
+}
+
+/** cancel: a mail that waits is found by its state, and stopped. */
+export async function cancel(v, {subject}) {
+  const {page} = v;
+  await page.goto('/ui/messages');
+  await page.getByRole('link', {name: 'scheduled', exact: true}).click();
+  await page.getByRole('link', {name: subject}).click();
+  await page.getByRole('button', {name: 'Cancel'}).click();
+  await page.getByRole('status').getByText('Canceled.').waitFor();
+  check(v.asked.length === 1, 'it was canceled without a question');
+  await page.locator('.recipients').getByText('canceled', {exact: true}).waitFor();
+  check(await page.getByRole('button', {name: 'Cancel'}).count() === 0, 'what is canceled can be canceled');
+}
+
+/** replay: an endpoint that failed is told again, and answers now. */
+export async function replay({page}, {endpoint}) {
+  await page.goto('/');
+  await page.getByRole('navigation', {name: 'Pages'}).getByRole('link', {name: 'Webhooks'}).click();
+  await page.getByRole('link', {name: endpoint}).click();
+  await page.getByRole('link', {name: 'failed', exact: true}).click();
+  await page.waitForURL(/status=failed/);
+  await page.getByRole('table').getByRole('link', {name: /^message\./}).first().click();
+  await page.getByText('answered 500').first().waitFor();
+  await page.getByText('out of order').first().waitFor();
+  await page.getByRole('button', {name: 'Replay'}).click();
+  await page.getByRole('status').getByText('It is posted again.').waitFor();
+  await until('Succeeded', () => page.locator('#status').getByText('succeeded').isVisible(), page);
+  await page.getByText('answered 200').waitFor();
+}
+
+/** pause: a queue is paused and goes on. */
+export async function pause({page}) {
+  await page.goto('/ui/jobs');
+  const row = page.getByRole('row', {name: /^default/});
+  await row.getByRole('button', {name: 'Pause'}).click();
+  await page.getByRole('status').getByText('Paused.').waitFor();
+  await row.getByText('paused', {exact: true}).waitFor();
+  await page.goto('/');
+  await page.getByRole('link', {name: 'default', exact: true}).first().waitFor();
+  await page.goto('/ui/jobs');
+  await row.getByRole('button', {name: 'Resume'}).click();
+  await page.getByRole('status').getByText('Resumed.').waitFor();
+  check(await row.getByText('paused', {exact: true}).count() === 0, 'it is still paused');
+}
+
+/** key: one is made, its secret shown once and good for the API. */
+export async function key({page, context}, {name, base}) {
+  await page.goto('/ui/keys');
+  await page.getByLabel('Name', {exact: true}).fill(name);
+  await page.getByLabel(/^reading/).check();
+  await page.getByRole('button', {name: 'Make the key'}).click();
+  const secret = await page.locator('#secret').innerText();
+  check(/^pr_(live|test)_\w{20,}$/.test(secret), 'there is no secret');
+  await page.getByRole('button', {name: 'Copy'}).click();
+  await page.getByRole('button', {name: 'Copied'}).waitFor();
+  check(await page.evaluate(() => navigator.clipboard.readText()) === secret, 'something else was copied');
+  const answer = await context.request.get(base + '/v1/messages', {headers: {Authorization: 'Bearer ' + secret}});
+  check(answer.status() === 200, `the API answers ${answer.status()} to the new key`);
+  await page.goto('/ui/keys');
+  await page.getByRole('rowheader', {name}).waitFor();
+  check(!(await page.content()).includes(secret), 'the secret is shown twice');
+  const row = page.getByRole('row', {name});
+  await row.getByRole('button', {name: 'Revoke'}).click();
+  await page.getByRole('status').getByText('Revoked').waitFor();
+  check(await row.count() === 0, 'it is still on the list');
+}
+
+/** send: a test mail is written on the page, and arrives in the inbox. */
+export async function send({page}, {subject}) {
+  await page.goto('/ui/send');
+  await page.getByLabel('To', {exact: true}).fill('delivered@sandbox.test');
+  await page.getByLabel('Subject', {exact: true}).fill(subject);
+  await page.getByLabel('HTML', {exact: true}).fill('<h1 id="h">Good day</h1>');
+  await page.getByRole('button', {name: 'Send', exact: true}).click();
+  await page.getByRole('status').getByText('Taken.').waitFor();
+  const caught = page.getByRole('link', {name: subject});
+  await page.goto('/ui/inbox');
+  await until('in the inbox', () => caught.isVisible(), page);
+  await caught.click();
+  await page.frameLocator('iframe').getByRole('heading', {name: 'Good day'}).waitFor();
+  await page.getByText('Phone', {exact: true}).click();
+  const box = await page.locator('iframe').boundingBox();
+  check(box.width <= 378, `as on a phone it is ${box.width} wide`);
+  await page.getByText('Headers', {exact: true}).click();
+  await page.locator('.w-head').getByText('Subject', {exact: true}).waitFor();
+}
+
+/** suppress: an address is put on the list, found and taken off. */
+export async function suppress({page}, {address}) {
+  await page.goto('/ui/suppressions');
+  await page.locator('form[action="/ui/suppressions"]').getByLabel('Address', {exact: true}).last().fill(address);
+  await page.getByRole('button', {name: 'Suppress', exact: true}).click();
+  await page.getByRole('status').getByText('Suppressed').waitFor();
+  await page.getByRole('searchbox').fill(address);
+  await page.keyboard.press('Enter');
+  await page.getByRole('row', {name: address}).getByRole('button', {name: 'Remove'}).click();
+  await page.getByRole('status').getByText('Removed').waitFor();
+  check(await page.getByRole('row', {name: address}).count() === 0, 'it is still on the list');
+}
