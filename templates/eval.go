@@ -96,11 +96,14 @@ func (r *run) special(name string) any {
 
 // miss notes a missing variable once, by its path from the data's root.
 func (r *run) miss(p *path) {
+	if len(r.missing) >= maxFaults {
+		return
+	}
 	if r.isParam(p) && r.lookup(&path{segs: p.segs[:min(1, len(p.segs))], up: p.up}) == nil {
 		return // told where the partial was called
 	}
 	full, plain := r.fullPath(p)
-	if r.t.optional[plain] || len(r.missing) >= maxFaults || r.seen[full] {
+	if r.t.optional[plain] || r.seen[full] {
 		return
 	}
 	if r.seen == nil {
@@ -192,7 +195,7 @@ func (r *run) loop(n *loopNode, p *templatePart) {
 			return
 		}
 	}
-	if !truth(v) {
+	if !r.truth(v) {
 		r.nodes(n.or, p)
 		return
 	}

@@ -71,7 +71,7 @@ func makeHelpers() map[string]*helper {
 		{name: "lt", params: []helperParam{low, high}, do: func(r *run, c *call) any { return doOrder(r, c, -1) }},
 		{name: "and", params: []helperParam{a, b}, variadic: true, do: doAnd},
 		{name: "or", params: []helperParam{a, b}, variadic: true, do: doOr},
-		{name: "not", params: []helperParam{a}, do: func(r *run, c *call) any { return !truth(r.eval(c.args[0])) }},
+		{name: "not", params: []helperParam{a}, do: func(r *run, c *call) any { return !r.truth(r.eval(c.args[0])) }},
 		{name: "upper", params: []helperParam{value}, do: func(r *run, c *call) any { return r.mapText(c, strings.ToUpper) }},
 		{name: "lower", params: []helperParam{value}, do: func(r *run, c *call) any { return r.mapText(c, strings.ToLower) }},
 		{name: "truncate", params: []helperParam{value, {name: "length", want: TypeNumber}, {name: "ellipsis", optional: true, want: TypeString}}, do: doTruncate},
@@ -106,6 +106,9 @@ func doEqual(r *run, c *call) any {
 			return false
 		case TypeString:
 			r.spend(len(v.(string)))
+		case TypeNumber:
+			n, _ := numberText(v)
+			r.spend(2 * len(n))
 		}
 	}
 	return equal(a, b)
@@ -134,7 +137,7 @@ func doOrder(r *run, c *call, sign int) any {
 
 func doAnd(r *run, c *call) any {
 	for _, x := range c.args {
-		if !truth(r.eval(x)) {
+		if !r.truth(r.eval(x)) {
 			return false
 		}
 	}
@@ -143,7 +146,7 @@ func doAnd(r *run, c *call) any {
 
 func doOr(r *run, c *call) any {
 	for _, x := range c.args {
-		if truth(r.eval(x)) {
+		if r.truth(r.eval(x)) {
 			return true
 		}
 	}
@@ -153,10 +156,9 @@ func doOr(r *run, c *call) any {
 // mapText applies f to a value as text.
 func (r *run) mapText(c *call, f func(string) string) any {
 	s, ok := r.text(c, 0)
-	if !ok {
+	if !ok || !r.spend(8*len(s)) {
 		return nil
 	}
-	r.spend(4 * len(s))
 	return f(s)
 }
 
@@ -191,7 +193,7 @@ func doTruncate(r *run, c *call) any {
 		}
 	}
 	r.spend(min(len(s), 4*n))
-	if len(s) <= n || utf8.RuneCountInString(s) <= n {
+	if !isLonger(s, n) {
 		return s
 	}
 	keep := n - utf8.RuneCountInString(ellipsis)
@@ -214,6 +216,19 @@ func doTruncate(r *run, c *call) any {
 		cut = last
 	}
 	return strings.TrimRightFunc(s[:cut], unicode.IsSpace) + ellipsis
+}
+
+// isLonger: s has more than n characters. The rest of it is not looked at.
+func isLonger(s string, n int) bool {
+	if len(s) <= n {
+		return false
+	}
+	for range s {
+		if n--; n < 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // joins: r is part of the visible character that before ends with.

@@ -27,6 +27,7 @@ func hostile() map[string]struct {
 		return list
 	}
 	long := strings.Repeat("x", 1<<20)
+	digits := json.Number("0." + strings.Repeat("0", 1<<20) + "1")
 	nest := func(n int, body string) string {
 		return strings.Repeat("{{#each @root.a}}", n) + body + strings.Repeat("{{/each}}", n)
 	}
@@ -44,6 +45,8 @@ func hostile() map[string]struct {
 		"growing values":      {Source{Text: nest(2, `{{#if (eq (url_encode (url_encode (url_encode (url_encode @root.s)))) "x")}}{{/if}}`)}, map[string]any{"a": items(90), "s": strings.Repeat("%", 1<<16)}},
 		"many steps":          {Source{Text: nest(2, strings.Repeat("{{#if @root.b}}{{/if}}", 2000))}, map[string]any{"a": items(90), "b": true}},
 		"zones of the data":   {Source{Text: nest(2, `{{#each @root.z}}{{#if (format_date "2026-01-01" "long" this)}}{{/if}}{{/each}}`)}, map[string]any{"a": items(60), "z": []any{"Europe/Berlin", "Asia/Tokyo"}}},
+		"digits asked for":    {Source{Text: nest(2, "{{#if @root.n}}{{/if}}")}, map[string]any{"a": items(90), "n": digits}},
+		"digits compared":     {Source{Text: nest(2, "{{#if (eq @root.n @root.n)}}{{/if}}")}, map[string]any{"a": items(90), "n": digits}},
 		"raw HTML":            {Source{HTML: nest(2, "{{{@root.s}}}")}, map[string]any{"a": items(90), "s": strings.Repeat("<b>x</b>", 1<<16)}},
 	}
 }

@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -258,6 +259,14 @@ func (r *run) holds(x expr) bool {
 	r.lenient++
 	v := r.eval(x)
 	r.lenient--
+	return r.truth(v)
+}
+
+// truth is truth of a value of the data, whose digits may be many.
+func (r *run) truth(v any) bool {
+	if n, ok := v.(json.Number); ok {
+		r.spend(len(n))
+	}
 	return truth(v)
 }
 

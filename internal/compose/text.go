@@ -1,7 +1,6 @@
 package compose
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -110,7 +109,7 @@ func (t *textWriter) hide(name string, z *html.Tokenizer, more bool) bool {
 		case "hidden":
 			hides = true
 		case "style":
-			hides = hides || undisplayed.Match(value)
+			hides = hides || undisplayed(string(value))
 		}
 	}
 	switch {
@@ -127,8 +126,20 @@ func (t *textWriter) hide(name string, z *html.Tokenizer, more bool) bool {
 	return hides
 }
 
-// undisplayed finds in a style what hides an element from all programs.
-var undisplayed = regexp.MustCompile(`(?i)(^|[;\s])display\s*:\s*none\b`)
+// undisplayed tells a style that hides an element from all programs.
+func undisplayed(style string) bool {
+	for declaration := range strings.SplitSeq(style, ";") {
+		property, value, _ := strings.Cut(declaration, ":")
+		if !strings.EqualFold(strings.TrimSpace(property), "display") {
+			continue
+		}
+		value, _, _ = strings.Cut(strings.TrimSpace(value), "!")
+		if strings.EqualFold(strings.TrimSpace(value), "none") {
+			return true
+		}
+	}
+	return false
+}
 
 func (t *textWriter) unhide(name string) {
 	if name != t.hidden {

@@ -59,13 +59,21 @@ func (doc *document) styles(index map[string][]candidate) (map[int]string, error
 		for _, f := range rules {
 			m.steps -= len(f.rule.declarations)
 		}
-		if m.steps -= len(p.styled) / 8; m.steps < 0 {
-			return nil, fmt.Errorf("%w: too many rules for so many elements", ErrTooMuch)
+		key := mergeKey(rules, p.styled)
+		style, known := merged[key]
+		if m.steps -= len(p.styled) / 8; !known && len(rules) > 0 {
+			m.steps -= len(p.styled) // it is read
+		}
+		if m.steps < 0 {
+			return nil, fmt.Errorf("%w: too many rules and declarations for so many elements", ErrTooMuch)
 		}
 		if len(rules) == 0 {
 			continue
 		}
-		style := merge(rules, p.styled, merged)
+		if !known {
+			style = merge(rules, p.styled)
+			merged[key] = style
+		}
 		if room -= len(style); room < 0 {
 			return nil, fmt.Errorf("%w: with its styles the HTML has more than %d octets", ErrTooMuch, maxPage)
 		}
@@ -160,24 +168,27 @@ func (m *matcher) matching(index map[string][]candidate, n *html.Node) []found {
 	return out
 }
 
-// merge makes one style of rules and the element's own, each stronger than those before.
-// !important decides here and is not written: it would win over the dark-mode styles
-// that stay in the sheet.
-func merge(rules []found, own string, known map[string]string) string {
+// mergeKey is the same for elements that get the same style.
+func mergeKey(rules []found, own string) string {
 	var key strings.Builder
 	for _, f := range rules {
 		key.WriteString(strconv.Itoa(f.rule.order) + " ")
 	}
 	key.WriteString(own)
-	if style, ok := known[key.String()]; ok {
-		return style
-	}
+	return key.String()
+}
+
+// merge makes one style of rules and the element's own, each stronger than those before.
+// !important decides here and is not written: it would win over the dark-mode styles
+// that stay in the sheet.
+func merge(rules []found, own string) string {
+	mine := declarations(tokens(own))
 	sets := make([][]declaration, 0, 2*len(rules)+2)
 	for _, important := range []bool{false, true} {
 		for _, f := range rules {
 			sets = append(sets, only(f.rule.declarations, important))
 		}
-		sets = append(sets, only(declarations(tokens(own)), important))
+		sets = append(sets, only(mine, important))
 	}
 	// The strongest that sets a property has it alone; in one rule it may stand twice, for
 	// programs that do not know the second value.
@@ -199,7 +210,6 @@ func merge(rules []found, own string, known map[string]string) string {
 			out.WriteString(d.property + ": " + singleQuoted(d.value))
 		}
 	}
-	known[key.String()] = out.String()
 	return out.String()
 }
 

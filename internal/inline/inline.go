@@ -40,6 +40,7 @@ var ErrTooMuch = errors.New("too much to inline")
 const (
 	maxPage     = 5 << 20   // octets, before and after
 	maxElements = 50_000    //
+	maxPieces   = 200_000   // tags, attributes, texts and comments
 	maxCSS      = 512 << 10 // octets of all style sheets
 	maxRules    = 5_000     // selectors
 	maxSteps    = 1_000_000 // of matching; about 50 ms
@@ -63,9 +64,10 @@ func CSS(page string) (string, error) {
 
 // document is a page taken apart without losing an octet.
 type document struct {
-	pieces []piece
-	tree   *tree
-	sheets []*sheet
+	pieces     []piece
+	attributes int
+	tree       *tree
+	sheets     []*sheet
 }
 
 // piece is a stretch of the page: a start tag, the content of a <style>, or anything.
@@ -86,6 +88,9 @@ func read(page string) (*document, error) {
 	var open *sheet  // the <style> that was begun
 	css := 0
 	for {
+		if len(doc.pieces)+doc.attributes > maxPieces {
+			return nil, fmt.Errorf("%w: the HTML has more than %d tags, attributes, texts and comments", ErrTooMuch, maxPieces)
+		}
 		switch kind := z.Next(); kind {
 		case html.ErrorToken:
 			doc.pieces = append(doc.pieces, piece{raw: string(z.Raw())})
@@ -164,7 +169,31 @@ func (doc *document) startTag(z *html.Tokenizer, selfClosing bool) (p piece, med
 			media = a.Val
 		}
 	}
+	doc.attributes += words(p.raw)
 	return p, media, doc.tree.begin(p.tag, attributes, selfClosing)
+}
+
+// words counts what stands in a start tag outside of quotes: its attributes, those that the
+// tokenizer leaves out because they stand twice among them.
+func words(tag string) int {
+	n, quote, before := 0, byte(0), byte(' ')
+	for i := range len(tag) {
+		c := tag[i]
+		switch {
+		case quote != 0:
+			if c == quote {
+				quote, c = 0, ' '
+			}
+		case (c == '"' || c == '\'') && before == '=':
+			quote = c
+		case c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '/':
+			c = ' '
+		case before == ' ':
+			n++
+		}
+		before = c
+	}
+	return n
 }
 
 // write puts the page together again, with the styles by the number of their element.

@@ -2,6 +2,7 @@ package inline_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -121,7 +122,45 @@ func hostile() map[string]string {
 		"much HTML":                  many(800_000, "<p>abc "),
 		"NUL":                        "<style>p\x00{a:\x00b}</style>\x00<p\x00><p style=\"\x00\">",
 		"attributes":                 rules(1, "p", "a:b") + "<p" + many(500_000, " a=b") + ">",
+		"a long style":               rules(1, "p", "a:b") + `<p style="` + many(1_000_000, "a:b;") + `">`,
+		"long styles":                rules(1, "p", "a:b") + numbered(2000, `<p style="`+many(500, "a:b;")+`z:%d">`),
+		"attributes of styles":       rules(1, "p", "a:b") + many(9000, "<p"+many(40, " a=x")+` style="c:d">`),
+		"end tags":                   rules(1, "p", "a:b") + many(1_000_000, "</b>"),
+		"declarations of markup":     rules(1, "p", "a:b") + many(1_000_000, "<!x>"),
 		"custom properties":          "<style>p{" + many(50_000, "--x:{};") + "}</style><p>",
+	}
+}
+
+func numbered(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+// What is read is counted, so that the same page ends alike on every machine.
+func TestWhatIsReadIsCounted(t *testing.T) {
+	many := strings.Repeat
+	style := func(octets int) string { return `<p style="` + many("a:b;", octets/4) + `">` }
+	sheet := "<style>p{color:red}</style>"
+	for _, c := range []struct {
+		name, page string
+		tooMuch    bool
+	}{
+		{"a style of 800,000 octets", sheet + style(800_000), false},
+		{"one of 1,000,000", sheet + style(1_000_000), true},
+		{"the same style 30 times, which is read once", sheet + many(style(100_000), 30), false},
+		{"10 other ones", sheet + numbered(10, `<p style="`+many("a:b;", 25_000)+`z:%d">`), true},
+		{"a style that no rule touches is not read", "<style>b{color:red}</style>" + style(1_000_000), false},
+		{"199,000 attributes", sheet + "<p" + many(" a='b c=d'", 199_000) + ">", false},
+		{"200,000 attributes", sheet + "<p" + many("/a=b", 200_000) + ">", true},
+		{"199,000 end tags", sheet + many("</b>", 199_000), false},
+		{"200,000 end tags", sheet + many("</b>", 200_000), true},
+	} {
+		if _, err := inline.CSS(c.page); errors.Is(err, inline.ErrTooMuch) != c.tooMuch {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }
 
