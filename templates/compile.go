@@ -104,27 +104,44 @@ func (c *compiler) contexts(f *fragment) []node {
 	if f.src.part.header() {
 		escape = escapeHeader
 	}
-	setEscaper(f.nodes, escape)
+	c.setEscaper(f.nodes, escape)
 	return f.nodes
 }
 
-func setEscaper(list []node, e escaper) {
+func (c *compiler) setEscaper(list []node, e escaper) {
 	for _, n := range list {
 		switch n := n.(type) {
 		case *textNode:
 			if e == escapeHeader {
-				n.s = strings.NewReplacer("\r\n", " ", "\r", " ", "\n", " ").Replace(n.s)
+				c.headerText(n)
 			}
 		case *outputNode:
 			n.escape = e
 		case *ifNode:
-			setEscaper(n.then, e)
-			setEscaper(n.or, e)
+			c.setEscaper(n.then, e)
+			c.setEscaper(n.or, e)
 		case *loopNode:
-			setEscaper(n.body, e)
-			setEscaper(n.or, e)
+			c.setEscaper(n.body, e)
+			c.setEscaper(n.or, e)
 		}
 	}
+}
+
+// headerText makes one line of what the author wrote into a header. What is taken out of
+// values without a word is refused here: it could only be meant to deceive.
+func (c *compiler) headerText(n *textNode) {
+	for i, r := range n.s {
+		switch text, special := escapeHeader.special(r, utf8.RuneLen(r)); {
+		case !special || text != "":
+			continue
+		case isBidiControl(r):
+			c.faults.add(n.place(i), fmt.Sprintf("the character U+%04X turns the direction of the text behind it", r), "take it out")
+		default:
+			c.faults.add(n.place(i), fmt.Sprintf("the control character U+%04X has no place in a header", r), "take it out")
+		}
+		break
+	}
+	n.s = string(escapeHeader.append(nil, n.s))
 }
 
 // partial gives the fragment that a call names, reading it if it is new.

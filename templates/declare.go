@@ -10,21 +10,20 @@ func (t *Template) declare(c *compiler) {
 	t.optional, t.defaults = map[string]bool{}, map[string]any{}
 	t.inferred = infer(t.parts)
 	seen := map[string]bool{}
-	at := pos{t.parts[0].body.src, -1}
-	for _, v := range t.declared {
+	for i, v := range t.declared {
 		switch v.Type {
 		case TypeString, TypeNumber, TypeBoolean, TypeObject, TypeArray:
 		default:
-			c.faults.add(at, fmt.Sprintf("the variable %s has the unknown type %q", excerpt(v.Key), v.Type), "there are string, number, boolean, object and array")
+			c.faults.declared(i, "type", fmt.Sprintf("the variable %s has the unknown type %q", excerpt(v.Key), v.Type), "there are string, number, boolean, object and array")
 			continue
 		}
 		switch {
 		case v.Key == "" || len(v.Key) > 200 || strings.Contains("."+v.Key+".", ".."):
-			c.faults.add(at, fmt.Sprintf("%s is not the name of a variable", excerpt(v.Key)), "write a name, or names joined by dots")
+			c.faults.declared(i, "key", fmt.Sprintf("%s is not the name of a variable", excerpt(v.Key)), "write a name, or names joined by dots")
 		case seen[v.Key]:
-			c.faults.add(at, fmt.Sprintf("the variable %s is declared twice", excerpt(v.Key)), "")
+			c.faults.declared(i, "key", fmt.Sprintf("the variable %s is declared twice", excerpt(v.Key)), "")
 		case v.Default != nil && typeOf(v.Default) != v.Type:
-			c.faults.add(at, fmt.Sprintf("the default of the variable %s is %s, not a %s", excerpt(v.Key), describe(v.Default), v.Type), "")
+			c.faults.declared(i, "default", fmt.Sprintf("the default of the variable %s is %s, not a %s", excerpt(v.Key), describe(v.Default), v.Type), "")
 		}
 		seen[v.Key] = true
 		if v.Default != nil {

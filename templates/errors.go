@@ -19,17 +19,23 @@ const maxFaults = 100
 
 // Fault is one thing that is wrong, at its place.
 type Fault struct {
-	Part   Part   // subject, html, text...
+	Part   Part   // subject, html, text...; "" if it is in a declaration
 	In     string // the partial or layout that it is in; "" for the template itself
 	Line   int    // from 1
 	Column int    // from 1, in characters
 	Detail string // what is wrong: "{{#if}} is never closed"
 	Hint   string // what to do about it, or ""
+	// Declared is which member of the declared variables it is, such as "2/default" for the
+	// default of the third; "" if it is in no declaration.
+	Declared string
 }
 
 // String is the fault in one line.
 func (f Fault) String() string {
 	s := string(f.Part)
+	if f.Declared != "" {
+		s = "variables/" + f.Declared
+	}
 	if f.In != "" {
 		s += " of " + f.In
 	}
@@ -152,6 +158,13 @@ func (p pos) lineColumn() (line, column int) {
 
 // faults collects what is wrong with one template while it is parsed.
 type faults struct{ list []Fault }
+
+// declared adds a fault of a member of the i-th declaration.
+func (f *faults) declared(i int, member, detail, hint string) {
+	if !f.full() {
+		f.list = append(f.list, Fault{Detail: detail, Hint: hint, Declared: fmt.Sprintf("%d/%s", i, member)})
+	}
+}
 
 func (f *faults) add(at pos, detail, hint string) {
 	if !f.full() {

@@ -125,13 +125,14 @@ func checkFaults(t *testing.T, s string, faults []Fault) {
 
 // FuzzRender holds that a value never becomes structure: with any value the HTML has
 // the tags and attributes that it has with a harmless one, for mail clients and for
-// Outlook, that no address has another scheme than those allowed, and that a header
-// stays one line.
+// Outlook, that no address has another scheme than those allowed, that HTML of the data
+// runs nothing, and that a header stays one line.
 func FuzzRender(f *testing.F) {
 	values := []string{
 		`"><script>alert(1)</script>`, "javascript:alert(1)", "java\tscript:alert(1)", "&#106;avascript:alert(1)", " data:text/html,x",
 		"-->", "--", "]]>", "<![endif]-->", "' onload='x", "a\r\nBcc: b@example.org", "\u202egnp.exe", "{{x}}", "expression(1)", "\\", "</title>", "`",
 	}
+	values = append(values, rawValues()...)
 	n := 0
 	seed(f, func(s string) { f.Add(s, values[n%len(values)]); n++ })
 	for _, v := range values {
@@ -143,6 +144,7 @@ func FuzzRender(f *testing.F) {
 		if tooLong(source) || tooLong(value) {
 			return
 		}
+		checkRawFrames(t, value)
 		parsed, err := Parse(&Source{HTML: source, Subject: source}, Options{Lookup: fuzzLookup, Limits: fuzzLimits()})
 		if err != nil {
 			if parsed, err = Parse(&Source{HTML: source}, Options{Lookup: fuzzLookup, Limits: fuzzLimits()}); err != nil {
@@ -167,7 +169,16 @@ func checkRendering(t *testing.T, parsed *Template, hostile string) {
 	for _, view := range views(out.HTML) {
 		checkAddresses(t, view)
 	}
-	if hostile == "" || !fixedStructure(parsed) {
+	if hostile == "" || !fixedStructure(parsed, true) {
+		return
+	}
+	// What the template itself has of what runs is its author's.
+	if plain, err := parsed.Render(fill(parsed.Model(), "x").(map[string]any)); err == nil && running(plain.HTML) == "" {
+		if what := running(out.HTML); what != "" {
+			t.Fatalf("%s was put into %q: %q", what, plain.HTML, out.HTML)
+		}
+	}
+	if !fixedStructure(parsed, false) {
 		return
 	}
 	for _, harmless := range []string{"https://x.test/", "x"} {
@@ -205,8 +216,8 @@ func fill(v any, s string) any {
 }
 
 // fixedStructure: no part of the template lets the data choose what is written: HTML
-// of the data, or comparisons.
-func fixedStructure(parsed *Template) bool {
+// of the data (unless raw), or comparisons.
+func fixedStructure(parsed *Template, raw bool) bool {
 	fixed := true
 	var walk func(list []node)
 	walk = func(list []node) {
@@ -214,7 +225,7 @@ func fixedStructure(parsed *Template) bool {
 			switch n := n.(type) {
 			case *outputNode:
 				_, isCall := n.x.(*call)
-				fixed = fixed && n.escape != escapeRaw && !isCall
+				fixed = fixed && (raw || n.escape != escapeRaw) && !isCall
 			case *ifNode:
 				_, isCall := n.cond.(*call)
 				fixed = fixed && !isCall

@@ -1,6 +1,9 @@
 package templates
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // scanner follows HTML through a stretch of text.
 type scanner struct {
@@ -13,6 +16,7 @@ type scanner struct {
 	fail  func(at int, detail, hint string)
 	mark  func(at int, end bool)     // a URL begins or ends here, the rest of it elsewhere
 	url   func(at int, value string) // a URL that stands here whole
+	style func(value string)         // likewise a style
 	event func(at int, element, attr string)
 }
 
@@ -97,6 +101,7 @@ func (s *scanner) step(c byte) {
 			s.endValue()
 			return
 		}
+		s.directed(c)
 		s.at++
 	case modeComment:
 		if endsComment(s.text[s.at:]) {
@@ -285,16 +290,28 @@ func (s *scanner) quoted(c, quote byte) {
 	if c == quote {
 		s.endValue()
 	}
+	s.directed(c)
 	s.at++
 }
 
+// directed refuses an address that its reader would see in another order.
+func (s *scanner) directed(c byte) {
+	if c < utf8.RuneSelf || s.kind != attrURL {
+		return
+	}
+	if r, _ := utf8.DecodeRuneInString(s.text[s.at:]); isBidiControl(r) {
+		s.fail(s.at, turned, "")
+	}
+}
+
 func (s *scanner) endValue() {
-	if s.kind == attrURL {
-		if s.value < 0 {
-			s.mark(s.at, true)
-		} else {
-			s.url(s.value, s.text[s.value:s.at])
-		}
+	switch {
+	case s.kind == attrURL && s.value < 0:
+		s.mark(s.at, true)
+	case s.kind == attrURL:
+		s.url(s.value, s.text[s.value:s.at])
+	case s.kind == attrStyle && s.style != nil:
+		s.style(s.text[s.value:s.at])
 	}
 	s.mode, s.kind, s.attr = modeTag, attrPlain, ""
 }

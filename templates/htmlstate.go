@@ -76,6 +76,9 @@ func (s *htmlState) where() string {
 // kindOf says what an attribute means. Prefixes such as xlink: are ignored; data-*
 // means nothing to a mail client.
 func kindOf(element, attr string) attrKind {
+	if strings.HasPrefix(attr, "on") {
+		return attrCode
+	}
 	if i := strings.LastIndexByte(attr, ':'); i >= 0 {
 		attr = attr[i+1:]
 	}

@@ -191,8 +191,8 @@ func (r *Reading) checkLanguage(ctx context.Context, t *store.Template, c *store
 // placed says where in a template's members a fault is.
 func placed(t *store.Template, f templates.Fault) Fault {
 	out := Fault{Pointer: "#/" + string(f.Part), Code: codeTemplate, Detail: f.Detail, Line: f.Line, Column: f.Column}
-	if f.Line == 0 {
-		out.Pointer = "#/variables" // a declaration has no place in a text
+	if f.Declared != "" {
+		out.Pointer = "#/variables/" + f.Declared
 	}
 	if f.Hint != "" {
 		out.Detail += ": " + f.Hint
