@@ -92,7 +92,7 @@ func quick() app.Pace {
 
 func startService(t *testing.T, redisURL string, inProcess bool, net *internet) *service {
 	t.Helper()
-	a, err := app.New(t.Context(), app.Options{
+	return serve(t, app.Options{
 		Config: config.Config{
 			RedisURL: redisURL, HTTPAddr: "127.0.0.1:0", Hostname: "mail.acme.test",
 			ReturnPathDomain: "bounces.acme.test", DNS: net.dns.Addr(), MXPort: net.port,
@@ -101,6 +101,12 @@ func startService(t *testing.T, redisURL string, inProcess bool, net *internet) 
 		},
 		Secret: secret.New(), Pace: quick(), InProcess: inProcess,
 	})
+}
+
+// serve runs a Postrider until the test ends.
+func serve(t *testing.T, o app.Options) *service {
+	t.Helper()
+	a, err := app.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

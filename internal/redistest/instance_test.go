@@ -49,3 +49,14 @@ func TestProxyLosesOneReply(t *testing.T) {
 		t.Errorf("back again: %q", got)
 	}
 }
+
+func TestProxyCountsRoundTrips(t *testing.T) {
+	p := redistest.NewProxy(t, redistest.Server(t))
+	for range 3 {
+		ask(t, p.URL, "INCR n")
+	}
+	// Each has a connection of its own, and waits for the answer to AUTH.
+	if got := p.Trips(); got != 6 {
+		t.Errorf("%d round trips, want 6", got)
+	}
+}

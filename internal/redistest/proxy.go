@@ -5,11 +5,13 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
 // Proxy stands between a client and a Redis, and fails at the moment that a test
-// names: it loses the reply to one request, or is away altogether.
+// names: it loses the reply to one request, or is away altogether. It counts the round
+// trips.
 type Proxy struct {
 	URL string // that of the Redis behind it, but for the address
 
@@ -21,6 +23,7 @@ type Proxy struct {
 	lose     func(request []byte) bool
 	lost     chan struct{}
 	conns    map[net.Conn]struct{}
+	trips    atomic.Int64
 }
 
 // NewProxy starts a proxy before the Redis at a URL. It ends with the test.
@@ -48,6 +51,10 @@ func NewProxy(tb testing.TB, behind string) *Proxy {
 	})
 	return p
 }
+
+// Trips is how many round trips were begun: octets of a client that come first on their
+// connection, or after a reply. A pipeline is one if it is not answered before its end.
+func (p *Proxy) Trips() int64 { return p.trips.Load() }
 
 // SetAway closes every connection and refuses new ones, or lets them in again.
 func (p *Proxy) SetAway(away bool) {
@@ -109,16 +116,20 @@ func (p *Proxy) connect(client net.Conn) {
 	}
 	defer p.remove(client, server)
 	loses := make(chan chan struct{}, 1) // filled: the next reply is the one to lose
+	var asked atomic.Bool                // and not answered
 	var replying sync.WaitGroup
 	replying.Go(func() {
 		defer client.Close()
-		p.reply(client, server, loses)
+		p.reply(client, answering{server, &asked}, loses)
 	})
 	buffer := make([]byte, 1<<20)
 	for {
 		n, err := client.Read(buffer)
 		if err != nil {
 			break
+		}
+		if !asked.Swap(true) {
+			p.trips.Add(1)
 		}
 		if lost := p.matches(buffer[:n]); lost != nil {
 			loses <- lost
@@ -129,6 +140,18 @@ func (p *Proxy) connect(client net.Conn) {
 	}
 	_ = server.Close()
 	replying.Wait()
+}
+
+// answering notes what comes from a server.
+type answering struct {
+	io.Reader
+	asked *atomic.Bool
+}
+
+func (a answering) Read(b []byte) (int, error) {
+	n, err := a.Reader.Read(b)
+	a.asked.Store(false)
+	return n, err
 }
 
 // reply hands replies on until one is to be lost.
