@@ -57,7 +57,7 @@ func (w *Worker) deliver(ctx context.Context, job queue.Delivery) (err error) {
 	w.o.Metrics.inFlight.Inc()
 	defer w.o.Metrics.inFlight.Dec()
 	// Again: the process that took it may have died before it had done so.
-	if err := w.o.Store.Messages.Supersede(ctx, d.m, w.o.Now()); err != nil {
+	if err := w.o.Store.Messages.Supersede(ctx, w.o.Now(), d.m); err != nil {
 		return err
 	}
 	if !d.w.o.Now().Before(d.expires()) {

@@ -191,7 +191,7 @@ func (d *Desk) keepBatch(ctx context.Context, r *BatchRequest, out *Batch, kept 
 		return err
 	}
 	for range commitTries {
-		if err := d.replayItems(ctx, r, out, kept); err != nil {
+		if err := d.replayItems(ctx, out, kept); err != nil {
 			return err
 		}
 		items, fresh := pick(out, kept)
@@ -242,19 +242,27 @@ func (d *Desk) stage(ctx context.Context, out *Batch, kept []*store.Submission) 
 }
 
 // replayItems looks up the items that have an Idempotency-Key of their own.
-func (d *Desk) replayItems(ctx context.Context, r *BatchRequest, out *Batch, kept []*store.Submission) error {
+func (d *Desk) replayItems(ctx context.Context, out *Batch, kept []*store.Submission) error {
+	asked := make([]*store.Submission, len(kept))
+	none := true
 	for i, s := range kept {
-		if s == nil || s.IdempotencyKey == "" || out.Items[i].Replayed {
-			continue
+		if s != nil && s.IdempotencyKey != "" && !out.Items[i].Replayed {
+			asked[i], none = s, false
 		}
-		msg, err := d.Replay(ctx, r.World, s.IdempotencyKey, s.Fingerprint)
+	}
+	if none {
+		return nil
+	}
+	earlier, err := d.options.Store.Batches.Earlier(ctx, asked)
+	if err != nil {
+		return err
+	}
+	for i, e := range earlier {
 		switch {
-		case errors.Is(err, store.ErrIdempotencyReused):
-			out.Items[i] = BatchItem{Err: err}
-		case err != nil:
-			return err
-		case msg != nil:
-			out.Items[i] = BatchItem{Message: msg, Replayed: true}
+		case e.Reused:
+			out.Items[i] = BatchItem{Err: store.ErrIdempotencyReused}
+		case e.Message != nil:
+			out.Items[i] = BatchItem{Message: e.Message, Replayed: true}
 		}
 	}
 	return nil
@@ -273,13 +281,11 @@ func pick(out *Batch, kept []*store.Submission) (items []*store.Submission, fres
 
 // deliverBatch does for the messages of a batch what keep does for one.
 func (d *Desk) deliverBatch(ctx context.Context, messages []*email.Message) error {
-	for _, m := range messages {
-		if err := d.options.Store.Messages.Supersede(ctx, m, d.options.Now()); err != nil {
-			return fmt.Errorf("supersede older messages: %w", err)
-		}
+	if err := d.options.Store.Messages.Supersede(ctx, d.options.Now(), messages...); err != nil {
+		return fmt.Errorf("supersede older messages: %w", err)
 	}
-	// Each job is a round trip; what is not enqueued is left to the sweeper.
-	const atOnce = 8
+	// As many as fill the pipelines to Redis; what is not enqueued is left to the sweeper.
+	const atOnce = 128
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for _, m := range messages {

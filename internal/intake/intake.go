@@ -312,7 +312,7 @@ func (d *Desk) keep(ctx context.Context, s *store.Submission) (*email.Message, b
 		return nil, false, fmt.Errorf("keep the message: %w", err)
 	}
 	// After a replay too: the first request may have ended before this.
-	if err := d.options.Store.Messages.Supersede(ctx, msg, d.options.Now()); err != nil {
+	if err := d.options.Store.Messages.Supersede(ctx, d.options.Now(), msg); err != nil {
 		return nil, false, fmt.Errorf("supersede older messages: %w", err)
 	}
 	if !replayed {

@@ -136,18 +136,27 @@ func (m *Messages) Replay(ctx context.Context, w email.World, key string, finger
 }
 
 func (m *Messages) replay(ctx context.Context, w email.World, value string, fingerprint [32]byte) (*email.Message, error) {
-	print, id, ok := strings.Cut(value, " ")
-	if ok && print != base64.RawURLEncoding.EncodeToString(fingerprint[:]) {
-		return nil, ErrIdempotencyReused
-	}
-	if !ok || !isShort(id) {
-		return nil, fmt.Errorf("replay: %w: an idempotency entry", ErrBroken)
+	id, err := standsFor(value, fingerprint)
+	if err != nil {
+		return nil, err
 	}
 	msg, err := m.Get(ctx, w, long(id))
 	if err != nil {
 		return nil, fmt.Errorf("replay %s: %w", long(id), err)
 	}
 	return msg, nil
+}
+
+// standsFor is the message that an idempotency entry names. Errors: ErrIdempotencyReused.
+func standsFor(entry string, fingerprint [32]byte) (id string, err error) {
+	print, id, ok := strings.Cut(entry, " ")
+	if ok && print != base64.RawURLEncoding.EncodeToString(fingerprint[:]) {
+		return "", ErrIdempotencyReused
+	}
+	if !ok || !isShort(id) {
+		return "", fmt.Errorf("replay: %w: an idempotency entry", ErrBroken)
+	}
+	return id, nil
 }
 
 // Accept keeps a message in one script: idempotency, record, body, first events,

@@ -182,6 +182,61 @@ func (b *Batches) Replay(ctx context.Context, w email.World, key string, fingerp
 	return b.answers.open(name, base64.RawURLEncoding.EncodeToString(fingerprint[:]), standing)
 }
 
+// Earlier is what the Idempotency-Key of an item stands for: a message, nothing, or that
+// of another request (Reused).
+type Earlier struct {
+	Message *email.Message
+	Reused  bool
+}
+
+// Earlier looks the Idempotency-Keys of items up, all at once; items may be nil.
+func (b *Batches) Earlier(ctx context.Context, items []*Submission) ([]Earlier, error) {
+	entries := make([]*redis.StringCmd, len(items))
+	_, err := b.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, s := range items {
+			if s != nil && s.IdempotencyKey != "" {
+				w := s.Message.World
+				entries[i] = p.Get(ctx, keysOf(w, b.messages.ShardFor(w, s.IdempotencyKey)).idempotency(s.IdempotencyKey))
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("look up the idempotency keys of a batch: %w", err)
+	}
+	out := make([]Earlier, len(items))
+	var ids []string
+	var found []int
+	for i, entry := range entries {
+		if entry == nil || errors.Is(entry.Err(), redis.Nil) {
+			continue
+		}
+		id, err := standsFor(entry.Val(), items[i].Fingerprint)
+		switch {
+		case errors.Is(err, ErrIdempotencyReused):
+			out[i].Reused = true
+		case err != nil:
+			return nil, err
+		default:
+			ids, found = append(ids, id), append(found, i)
+		}
+	}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	messages, err := b.messages.load(ctx, items[found[0]].Message.World, ids)
+	if err != nil {
+		return nil, fmt.Errorf("replay items of a batch: %w", err)
+	}
+	for k, msg := range messages {
+		if msg == nil {
+			return nil, fmt.Errorf("replay %s: %w", long(ids[k]), ErrBroken)
+		}
+		out[found[k]].Message = msg
+	}
+	return out, nil
+}
+
 // Commit makes a batch's staged messages messages, all at once. If its key was used for
 // the same request meanwhile, nothing is made and the answer to that one is returned.
 // Errors: ErrIdempotencyReused, *KeyTaken, ErrStageGone, and ErrUnavailable: then it may

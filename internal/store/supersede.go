@@ -22,39 +22,49 @@ import (
 // moment it is accepted, and all shards are looked through after that: of two that
 // are accepted at the same time at least one sees the other, wherever they are. So
 // the key decides no shard, and a message may have an Idempotency-Key beside it.
-func (m *Messages) Supersede(ctx context.Context, msg *email.Message, now time.Time) error {
-	if msg.Supersede == "" {
+//
+// Several messages are looked at in one round trip, and then in their order.
+func (m *Messages) Supersede(ctx context.Context, now time.Time, messages ...*email.Message) error {
+	messages = slices.DeleteFunc(slices.Clone(messages), func(msg *email.Message) bool { return msg.Supersede == "" })
+	if len(messages) == 0 {
 		return nil
 	}
-	rivals, err := m.rivals(ctx, msg)
+	all, err := m.rivals(ctx, messages)
 	if err != nil {
-		return fmt.Errorf("look for what %s supersedes: %w", msg.ID, err)
+		return fmt.Errorf("look for what %s supersedes: %w", messages[0].ID, err)
 	}
-	for id, addresses := range rivals {
-		older, theirs := id, addresses
-		if long(id) > msg.ID {
-			older = short(msg.ID)
-		}
-		if err := m.supersede(ctx, msg, older, theirs, now); err != nil {
-			return err
+	for i, msg := range messages {
+		for id, addresses := range all[i] {
+			older := id
+			if long(id) > msg.ID {
+				older = short(msg.ID)
+			}
+			if err := m.supersede(ctx, msg, older, addresses, now); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// rivals are the other messages with the same key, and whom they have in common.
-func (m *Messages) rivals(ctx context.Context, msg *email.Message) (map[string][]string, error) {
-	var (
-		found []*redis.StringSliceCmd
-		whose []string
-	)
+// rivals are, for each of some messages, the others with the same key, and whom they
+// have in common.
+func (m *Messages) rivals(ctx context.Context, messages []*email.Message) ([]map[string][]string, error) {
+	type question struct {
+		message int
+		whose   string
+		found   *redis.StringSliceCmd
+	}
+	var asked []question
 	if _, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for shard := range m.options.Shards {
-			keys := keysOf(msg.World, uint8(shard))
-			for _, r := range msg.Recipients {
-				if r.State.Status != email.Suppressed {
-					found = append(found, p.ZRange(ctx, keys.supersede(msg.Supersede, r.Address.Email), 0, -1))
-					whose = append(whose, r.Address.Normalized())
+		for i, msg := range messages {
+			for shard := range m.options.Shards {
+				keys := keysOf(msg.World, uint8(shard))
+				for _, r := range msg.Recipients {
+					if r.State.Status != email.Suppressed {
+						found := p.ZRange(ctx, keys.supersede(msg.Supersede, r.Address.Email), 0, -1)
+						asked = append(asked, question{i, r.Address.Normalized(), found})
+					}
 				}
 			}
 		}
@@ -62,12 +72,16 @@ func (m *Messages) rivals(ctx context.Context, msg *email.Message) (map[string][
 	}); err != nil {
 		return nil, err
 	}
-	rivals := make(map[string][]string)
-	for i, ids := range found {
-		for _, id := range ids.Val() {
-			if id != short(msg.ID) && isShort(id) {
-				rivals[id] = append(rivals[id], whose[i])
+	rivals := make([]map[string][]string, len(messages))
+	for _, q := range asked {
+		for _, id := range q.found.Val() {
+			if id == short(messages[q.message].ID) || !isShort(id) {
+				continue
 			}
+			if rivals[q.message] == nil {
+				rivals[q.message] = make(map[string][]string)
+			}
+			rivals[q.message][id] = append(rivals[q.message][id], q.whose)
 		}
 	}
 	return rivals, nil

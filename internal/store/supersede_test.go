@@ -15,7 +15,7 @@ func keyed(f *fixture, key string, addresses ...string) *Submission {
 
 func (f *fixture) supersede(t *testing.T, msg *email.Message) {
 	t.Helper()
-	if err := f.Messages.Supersede(t.Context(), msg, start()); err != nil {
+	if err := f.Messages.Supersede(t.Context(), start(), msg); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -55,6 +55,25 @@ func TestSupersedeByOneAcceptedBefore(t *testing.T) {
 		f.supersede(t, older)
 		equal(t, "older", statuses(f.get(t, older)), "canceled/superseded")
 		equal(t, "newer", statuses(f.get(t, newer)), "queued")
+		equal(t, "findings", f.kinds(t), []string(nil))
+	})
+}
+
+// Of several at once the newest stays, as if each had been looked at alone.
+func TestSupersedeSeveralAtOnce(t *testing.T) {
+	each(t, Options{Shards: 2}, func(t *testing.T, f *fixture) {
+		before := f.accept(t, keyed(f, "code", "ada@example.org"))
+		first := f.accept(t, keyed(f, "code", "ada@example.org", "bob@example.org"))
+		other := f.accept(t, draft(f.Messages, "ada@example.org"))
+		second := f.accept(t, keyed(f, "code", "ada@example.org"))
+		if err := f.Messages.Supersede(t.Context(), start(), first, other, second); err != nil {
+			t.Fatal(err)
+		}
+		for msg, want := range map[*email.Message]string{
+			before: "canceled/superseded", first: "canceled/superseded queued", other: "queued", second: "queued",
+		} {
+			equal(t, msg.ID, statuses(f.get(t, msg)), want)
+		}
 		equal(t, "findings", f.kinds(t), []string(nil))
 	})
 }
