@@ -43,6 +43,27 @@ func TestParseIdempotencyKey(t *testing.T) {
 	}
 }
 
+// A preview changes nothing: its key is checked, and then free for what follows.
+func TestPreviewsLeaveTheKeyFree(t *testing.T) {
+	h := openHouse(t)
+	h.published(receiptTemplate)
+	inline := `{"subject":"Hi {{name}}","text":"Hi {{name}}","variables":{"name":"Ada"}}`
+	for path, body := range map[string]string{
+		"/v1/messages?dry_run=true":     minimal,
+		"/v1/templates/preview":         inline,
+		"/v1/templates/receipt/preview": `{}`,
+	} {
+		key := header("Idempotency-Key", "preview")
+		for range 2 {
+			if a := h.post(path, body, key); a.status != 200 || a.header.Get("Idempotent-Replayed") != "" {
+				t.Errorf("%s: %d %s", path, a.status, a.raw)
+			}
+		}
+		h.want(h.post(path, body, header("Idempotency-Key", `"open`)), 400, string(invalidIdempotencyKey))
+	}
+	h.send(minimal, header("Idempotency-Key", "preview"))
+}
+
 func FuzzParseIdempotencyKey(f *testing.F) {
 	for _, s := range []string{`a`, `"a"`, `"a\"b"`, `"`, ``, `"a"b`, "é"} {
 		f.Add(s)

@@ -81,7 +81,8 @@ func (d *door) previewContent(c *call) error {
 	})
 }
 
-// showPreview answers a preview. It keeps nothing, so an Idempotency-Key has no effect.
+// showPreview answers a preview. It changes nothing, so an Idempotency-Key, which must be
+// one all the same, stays free for the send that follows.
 func (d *door) showPreview(c *call, stored bool, preview func(*library.Reading, *previewRequest) (*library.Preview, error)) error {
 	if _, err := c.idempotencyKey(); err != nil {
 		return err
