@@ -169,7 +169,12 @@ func checkRendering(t *testing.T, parsed *Template, hostile string) {
 	for _, view := range views(out.HTML) {
 		checkAddresses(t, view)
 	}
-	if hostile == "" || !fixedStructure(parsed, true) {
+	fixed := fixedStructure(parsed, false)
+	if hostile == "" || !fixed && !fixedStructure(parsed, true) {
+		return
+	}
+	if fixed {
+		checkStructure(t, parsed, out)
 		return
 	}
 	// What the template itself has of what runs is its author's.
@@ -178,9 +183,12 @@ func checkRendering(t *testing.T, parsed *Template, hostile string) {
 			t.Fatalf("%s was put into %q: %q", what, plain.HTML, out.HTML)
 		}
 	}
-	if !fixedStructure(parsed, false) {
-		return
-	}
+}
+
+// checkStructure holds that the HTML has the tags and attributes that it has with a harmless
+// value.
+func checkStructure(t *testing.T, parsed *Template, out *Output) {
+	t.Helper()
 	for _, harmless := range []string{"https://x.test/", "x"} {
 		plain, err := parsed.Render(fill(parsed.Model(), harmless).(map[string]any))
 		if err != nil {
@@ -188,7 +196,7 @@ func checkRendering(t *testing.T, parsed *Template, hostile string) {
 		}
 		want := views(plain.HTML)
 		for i, view := range views(out.HTML) {
-			if got, want := structure(view), structure(want[i]); got != want {
+			if got, want := structure(view), structure(want[min(i, len(want)-1)]); got != want {
 				t.Fatalf("the value changed the structure\nfrom %s\nto   %s\n%q\n%q", want, got, plain.HTML, out.HTML)
 			}
 		}
@@ -252,6 +260,9 @@ func fixedStructure(parsed *Template, raw bool) bool {
 // views are the HTML as most clients read it and as Outlook does, without conditional
 // comments.
 func views(s string) []string {
+	if !strings.Contains(s, "<!") {
+		return []string{s} // both read the same
+	}
 	return []string{s, outlook.ReplaceAllString(s, "")}
 }
 
