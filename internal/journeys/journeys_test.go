@@ -79,8 +79,8 @@ func journeys(t *testing.T, h *house, b *browser, screen string) {
 	})
 }
 
-// failed waits until a delivery to a webhook has failed for good.
-func (h *house) failed(webhook string) {
+// failed waits until a delivery to a webhook has failed for good, and gives its id.
+func (h *house) failed(webhook string) string {
 	h.t.Helper()
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		hook, err := h.Store.Webhooks.Get(h.t.Context(), email.Live, webhook)
@@ -88,10 +88,11 @@ func (h *house) failed(webhook string) {
 		list, _, err := h.Store.Deliveries.List(h.t.Context(), hook, store.DeliveryFilter{Status: store.DeliveryFailed}, "", 1)
 		h.must(err)
 		if len(list) > 0 {
-			return
+			return list[0].ID
 		}
 	}
 	h.t.Fatal("no delivery failed")
+	return ""
 }
 
 // TestJourneysInDev: the same in postrider dev, where nobody signs in.

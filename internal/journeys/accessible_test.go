@@ -1,0 +1,73 @@
+package journeys
+
+import (
+	"strings"
+	"testing"
+)
+
+// paths are the pages of a furnished house, by the names that their pictures have.
+func (f *furnished) paths() [][2]string {
+	return [][2]string{
+		{"overview", "/"},
+		{"messages", "/ui/messages"},
+		{"message", "/ui/messages/" + f.Bounced},
+		{"message-waits", "/ui/messages/" + f.Deferred},
+		{"message-delivered", "/ui/messages/" + f.Delivered},
+		{"inbox", "/ui/inbox"},
+		{"jobs", "/ui/jobs"},
+		{"queue", "/ui/jobs/default?state=scheduled"},
+		{"quarantine", "/ui/jobs/quarantine"},
+		{"webhooks", "/ui/webhooks"},
+		{"webhook", "/ui/webhooks/" + f.Failing},
+		{"delivery", f.Delivery},
+		{"suppressions", "/ui/suppressions"},
+		{"keys", "/ui/keys"},
+		{"domains", "/ui/domains"},
+		{"domain", "/ui/domains/news.acme.example"},
+		{"send", "/ui/send"},
+		{"settings", "/ui/settings"},
+		{"users", "/ui/users"},
+		{"account", "/ui/account"},
+	}
+}
+
+// empty are pages that have nothing to show.
+func empty() []string {
+	return []string{"/ui/messages?q=nobody@nowhere.example", "/ui/jobs/bulk?state=pending", "/ui/nowhere"}
+}
+
+// TestAccessible: axe finds nothing serious on any page, nor is one wider than its screen.
+func TestAccessible(t *testing.T) {
+	f := openFurnished(t)
+	b := startBrowser(t, f.URL())
+	outside := []string{"/ui/sign-in", strings.TrimPrefix(f.link(), f.URL())}
+	look := func(t *testing.T, s screen, scheme string, paths []string) {
+		t.Helper()
+		var got struct {
+			Passed int
+			Found  []string
+		}
+		b.do(t, "accessible.pages", args{"width": s.width, "scheme": scheme, "paths": paths}, &got)
+		if got.Passed < 10*len(paths) {
+			t.Errorf("only %d rules passed on %d pages", got.Passed, len(paths))
+		}
+		for _, finding := range got.Found {
+			t.Errorf("%s, %s: %s", s.name, scheme, finding)
+		}
+	}
+	for _, scheme := range []string{"light", "dark"} {
+		for _, s := range screens() {
+			look(t, s, scheme, outside)
+		}
+	}
+	f.admit(t, b)
+	inside := empty()
+	for _, p := range f.paths() {
+		inside = append(inside, p[1])
+	}
+	for _, scheme := range []string{"light", "dark"} {
+		for _, s := range screens() {
+			t.Run(s.name+" "+scheme, func(t *testing.T) { look(t, s, scheme, inside) })
+		}
+	}
+}
