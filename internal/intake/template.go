@@ -102,6 +102,8 @@ func (d *Desk) fromTemplate(ctx context.Context, r *Request, c *checker) error {
 	if err != nil {
 		return refusedTemplate(err, r, t)
 	}
+	// With its styles a page may be a hundred times as long.
+	r.rendering.octets += len(finished.HTML) + len(finished.Text)
 	c.content.HTML, c.content.Text = finished.HTML, finished.Text
 	return c.takeHead(letter)
 }
@@ -139,14 +141,13 @@ func (d *Desk) render(ctx context.Context, r *Request, t *TemplateDraft) (letter
 		order.Version = int(*t.Version)
 	}
 	began := time.Now()
-	if letter, err = r.rendering.reading.Render(ctx, order); err == nil {
-		r.rendering.octets += len(letter.HTML) + len(letter.Text)
-	}
+	letter, err = r.rendering.reading.Render(ctx, order)
 	r.rendering.spent += time.Since(began)
 	return letter, err
 }
 
-var errBatchRendering = errors.New("rendering the messages of this batch takes too much: send fewer at once")
+var errBatchRendering = fmt.Errorf("is beyond the %v and %d MiB that rendering the messages of a batch may take: send fewer at once",
+	maxBatchRendering, maxBatchRendered>>20)
 
 // takeHead takes what the caller did not say from the template.
 func (c *checker) takeHead(l *library.Letter) error {
@@ -245,7 +246,8 @@ func refusedTemplate(err error, r *Request, t *TemplateDraft) error {
 	case errors.Is(err, inline.ErrTooMuch):
 		return refuse(TemplateRenderFailed, "#/template", "The template makes HTML that is too much to send.", "makes "+err.Error())
 	case errors.Is(err, errBatchRendering):
-		return refuse(TemplateRenderFailed, "#/template", "The messages of this batch take too much to render.", err.Error())
+		// Of the message, not of its template, which may stand in the defaults of all.
+		return refuse(TemplateRenderFailed, "#", "The messages of this batch take too much to render.", err.Error())
 	}
 	return fmt.Errorf("render template: %w", err)
 }
