@@ -90,6 +90,10 @@ func TestExamplesAreAccepted(t *testing.T) {
 	h := openHouse(t)
 	end := newEndpoint(t)
 	h.template(receiptTemplate) // which the examples name
+	h.conclude(h.send(minimal), 0, delivered())
+	h.suppress(minimalSuppression)
+	h.hook(hookAt(end.URL))
+	h.follow()
 	for path, item := range h.contract.doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			id := ""
@@ -101,6 +105,8 @@ func TestExamplesAreAccepted(t *testing.T) {
 			case strings.HasPrefix(path, "/events"):
 				h.send(minimal)
 				id = h.get("/v1/events?limit=1").data()[0]["id"].(string)
+			case strings.HasSuffix(path, "/deliveries"):
+				id = strings.Split(h.delivery(), "/")[3]
 			case strings.HasPrefix(path, "/webhooks"):
 				id = h.hook(hookAt(end.URL)).id()
 			case op.OperationID == "rescheduleMessage":
@@ -112,12 +118,17 @@ func TestExamplesAreAccepted(t *testing.T) {
 			case strings.HasPrefix(path, "/api-keys"):
 				id = h.newKey(minimalKey).id()
 			default:
-				id = h.send(minimal)
+				if id = h.send(minimal); method == http.MethodGet {
+					h.conclude(id, 0, delivered())
+				}
 			}
 			target := basePaths(h.contract.doc, item)[0] + strings.ReplaceAll(path, "{id}", id)
 			target = strings.NewReplacer("{n}", "1", "{file}", "start.js", "{code}", "validation_failed").Replace(target)
 			for _, p := range slices.Concat(item.Parameters, op.Parameters) {
 				h.sendParameter(method, target, p.Value)
+			}
+			if op.RequestBody == nil && method != http.MethodDelete {
+				h.wantExamples(op, h.do(method, target, nil))
 			}
 			if op.RequestBody == nil {
 				continue
