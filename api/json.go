@@ -131,7 +131,7 @@ func (s *scanner) literal(n *node, word string) error {
 
 // object reads the members of n. A name is compared as it reads once decoded.
 func (s *scanner) object(n *node, pointer string, depth int) error {
-	seen := make(map[string]struct{})
+	named := make(map[string]bool) // true: as a duplicate
 	return s.list('}', func() error {
 		if s.next() != '"' {
 			return s.fail("expected the name of a member")
@@ -154,10 +154,11 @@ func (s *scanner) object(n *node, pointer string, depth int) error {
 		if err != nil || s.crowded() {
 			return err
 		}
-		if _, twice := seen[name]; twice {
+		known, twice := named[name]
+		if twice && !known {
 			s.duplicates = append(s.duplicates, at)
 		}
-		seen[name] = struct{}{}
+		named[name] = twice
 		child.name = name
 		n.children = append(n.children, child)
 		return nil

@@ -98,7 +98,7 @@ func TestParseJSONReads(t *testing.T) {
 }
 
 func TestParseJSONNamesDuplicates(t *testing.T) {
-	doc, err := parseJSON([]byte(`{"a":1,"b":{"x/y":1,"\u0078/y":2},"a":null,"c":[{"d":1,"d":1}],"A":1}`))
+	doc, err := parseJSON([]byte(`{"a":1,"b":{"x/y":1,"\u0078/y":2},"a":null,"c":[{"d":1,"d":1,"d":1}],"A":1,"a":2}`))
 	if err != nil {
 		t.Fatal(err)
 	}
