@@ -106,8 +106,8 @@ func (d *decoder) declaration(n *node, at string) (v store.TemplateVariable) {
 		case "key":
 			set(&v.Key, d.str(m, pointer))
 		case "type":
-			if set(&v.Type, d.str(m, pointer)); v.Type != "" && !slices.Contains(variableTypes(), v.Type) {
-				d.fault(pointer, intake.InvalidFormat, "is none of "+strings.Join(variableTypes(), ", "))
+			if set(&v.Type, d.str(m, pointer)); v.Type != "" && !slices.Contains(library.VariableTypes(), v.Type) {
+				d.fault(pointer, intake.InvalidFormat, "is none of "+strings.Join(library.VariableTypes(), ", "))
 			}
 		case "required":
 			if required := d.boolean(m, pointer); required != nil {
@@ -130,8 +130,6 @@ func (d *decoder) declaration(n *node, at string) (v store.TemplateVariable) {
 	}
 	return v
 }
-
-func variableTypes() []string { return []string{"string", "number", "boolean", "object", "array"} }
 
 // json is a value as JSON.
 func (n *node) json() json.RawMessage {

@@ -5,7 +5,6 @@ import (
 
 	"postrider/internal/intake"
 	"postrider/internal/library"
-	"postrider/internal/store"
 	"postrider/templates"
 )
 
@@ -53,31 +52,7 @@ func (d *door) previewTemplate(c *call) error {
 // previewContent is POST /templates/preview.
 func (d *door) previewContent(c *call) error {
 	return d.showPreview(c, false, func(r *library.Reading, p *previewRequest) (*library.Preview, error) {
-		content := &store.TemplateContent{}
-		for _, m := range []struct {
-			to  *string
-			say *string
-		}{
-			{&content.From, p.edit.From},
-			{&content.ReplyTo, p.edit.ReplyTo},
-			{&content.Subject, p.edit.Subject},
-			{&content.HTML, p.edit.HTML},
-			{&content.Text, p.edit.Text},
-		} {
-			if m.say != nil {
-				*m.to = *m.say
-			}
-		}
-		if p.edit.Layout != nil && *p.edit.Layout != "" {
-			layout, err := r.Find(*p.edit.Layout)
-			if err != nil || layout.Kind != library.Layout {
-				return nil, &library.Invalid{Faults: []library.Fault{{
-					Pointer: "#/layout_id", Code: intake.InvalidFormat, Detail: "is not the id or alias of a layout",
-				}}}
-			}
-			content.Layout = layout.ID
-		}
-		return r.PreviewContent(c.ctx(), content, p.data)
+		return r.PreviewEdit(c.ctx(), "", &p.edit, p.data)
 	})
 }
 

@@ -202,6 +202,7 @@ func notTaken(err error) error {
 		invalid  *intake.Invalid
 		domain   *intake.NotVerified
 		tooLarge *intake.TooLarge
+		template *intake.TemplateRefused
 	)
 	switch {
 	case errors.As(err, &invalid):
@@ -210,6 +211,16 @@ func notTaken(err error) error {
 			said = append(said, strings.TrimPrefix(strings.ReplaceAll(f.Pointer, "/", " "), "# ")+" "+f.Detail)
 		}
 		return refused("The mail was not taken: %s.", strings.Join(said, "; "))
+	case errors.As(err, &template):
+		said := []string{strings.TrimSuffix(template.Detail, ".")}
+		if len(template.Missing) > 0 {
+			said = append(said, "the data lack "+strings.Join(template.Missing, ", "))
+		} else {
+			for _, f := range template.Faults {
+				said = append(said, f.Detail)
+			}
+		}
+		return refused("The mail was not made: %s.", strings.Join(said, "; "))
 	case errors.As(err, &domain):
 		return refused("The mail was not taken: mail from %s needs a verified domain. Add it under Domains and publish its records.", domain.Domain)
 	case errors.As(err, &tooLarge):

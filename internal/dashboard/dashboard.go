@@ -26,6 +26,7 @@ import (
 	"postrider/internal/domains"
 	"postrider/internal/email"
 	"postrider/internal/intake"
+	"postrider/internal/library"
 	"postrider/internal/queue"
 	"postrider/internal/sandbox"
 	"postrider/internal/signin"
@@ -84,9 +85,10 @@ type Check struct {
 // dashboard answers requests.
 type dashboard struct {
 	Options
-	pages  map[string]*template.Template
-	assets map[string]asset
-	rates  rates // of the queues
+	pages   map[string]*template.Template
+	assets  map[string]asset
+	rates   rates // of the queues
+	library *library.Library
 }
 
 // New makes the handler of / and everything under /ui/. It answers 404 with a
@@ -102,6 +104,9 @@ func New(o Options) http.Handler {
 		o.Now = time.Now
 	}
 	d := &dashboard{Options: o, assets: loadAssets()}
+	if d.library = library.New(o.Store, o.Log); o.Desk != nil {
+		d.library = o.Desk.Library()
+	}
 	d.pages = d.parse()
 	mux := http.NewServeMux()
 	routes := d.routes()
@@ -127,6 +132,7 @@ type route struct {
 	page    func(*visit) error           // of GET
 	action  func(*visit) (string, error) // of POST: where to go on; empty: it answered
 	what    string                       // the action, for the record of changes; empty: it is none
+	own     bool                         // what it does writes what into the record itself, as it is by other doors
 	form    int64                        // how large its form may be; 0: maxForm
 }
 
@@ -153,9 +159,22 @@ func (d *dashboard) routes() []route {
 		{pattern: "POST /ui/suppressions/import", right: Operate, action: d.importSuppressions, what: "suppressions.imported", form: maxImport + maxForm},
 		{pattern: "GET /ui/suppressions/export", right: Look, page: d.exportSuppressions},
 		{pattern: "GET /ui/keys", right: Administer, page: d.keys},
-		{pattern: "POST /ui/keys", right: Administer, action: d.createKey, what: "api_key.made"},
-		{pattern: "POST /ui/keys/{id}/rotate", right: Administer, action: d.rotateKey, what: "api_key.given_a_secret"},
-		{pattern: "POST /ui/keys/{id}/revoke", right: Administer, action: d.revokeKey, what: "api_key.taken_back"},
+		{pattern: "POST /ui/keys", right: Administer, action: d.createKey, what: "api_key.created", own: true},
+		{pattern: "POST /ui/keys/{id}/rotate", right: Administer, action: d.rotateKey, what: "api_key.rotated", own: true},
+		{pattern: "POST /ui/keys/{id}/revoke", right: Administer, action: d.revokeKey, what: "api_key.revoked", own: true},
+		{pattern: "GET /ui/templates", right: Look, page: d.templates},
+		{pattern: "POST /ui/templates", right: Operate, action: d.createTemplate, what: "template.created", own: true},
+		{pattern: "GET /ui/starters/{name}", right: Look, page: d.starter},
+		{pattern: "GET /ui/templates/{id}", right: Look, page: d.template},
+		{pattern: "POST /ui/templates/{id}", right: Operate, action: d.saveTemplate, what: "template.updated", own: true, form: maxTemplateForm},
+		{pattern: "POST /ui/templates/{id}/check", right: Look, action: d.checkTemplate, form: maxTemplateForm},
+		{pattern: "GET /ui/templates/{id}/preview", right: Look, page: d.showTemplate},
+		{pattern: "POST /ui/templates/{id}/preview", right: Look, action: d.previewTemplate, form: maxTemplateForm},
+		{pattern: "GET /ui/templates/{id}/diff", right: Look, page: d.compareTemplate},
+		{pattern: "POST /ui/templates/{id}/publish", right: Administer, action: d.publishTemplate, what: "template.published", own: true},
+		{pattern: "POST /ui/templates/{id}/restore", right: Operate, action: d.restoreTemplate, what: "template.restored", own: true},
+		{pattern: "POST /ui/templates/{id}/name", right: Administer, action: d.renameTemplate, what: "template.updated", own: true},
+		{pattern: "POST /ui/templates/{id}/delete", right: Administer, action: d.deleteTemplate, what: "template.deleted", own: true},
 		{pattern: "GET /ui/domains", right: Look, page: d.domains},
 		{pattern: "POST /ui/domains", right: Administer, action: d.addDomain, what: "domain.created"},
 		{pattern: "GET /ui/domains/{name}", right: Look, page: d.domain},

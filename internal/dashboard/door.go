@@ -131,7 +131,7 @@ func (d *dashboard) change(v *visit, r route) (string, error) {
 		return "", &refusal{http.StatusForbidden, "The page was too old", "Its form does not belong to your session any more. Nothing was done. Load the page again and repeat."}
 	}
 	to, err := r.action(v)
-	if err == nil && r.what != "" {
+	if err == nil && r.what != "" && (!r.own || d.Changed != nil) {
 		c := Change{World: v.world, At: d.Now(), By: v.by.Name, What: r.what}
 		for _, name := range []string{"id", "delivery", "name", "queue"} {
 			c.To = cmp.Or(v.PathValue(name), c.To)

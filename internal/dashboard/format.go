@@ -35,6 +35,8 @@ func (d *dashboard) functions() template.FuncMap {
 		"later":     func(s queue.Size) int { return s.Jobs[queue.Scheduled] + s.Jobs[queue.Retrying] },
 		"jobs":      func(s queue.Size, state queue.State) int { return s.Jobs[state] },
 		"states":    queue.States,
+		"who":       who,
+		"faults":    func(field string, p *templatePage) fieldFaults { return fieldFaults{field, p.Faults[field]} },
 		"px":        func(x float64) string { return strconv.FormatFloat(x, 'f', 1, 64) },
 		"bar":       func(w float64) string { return strconv.FormatFloat(max(1, w*.78), 'f', 1, 64) },
 	}

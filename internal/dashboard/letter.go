@@ -135,7 +135,6 @@ const previewPolicy = "sandbox allow-popups allow-popups-to-escape-sandbox; defa
 var imagesPolicy = strings.Replace(previewPolicy, "img-src data: cid:", "img-src data: cid: https: http:", 1)
 
 func (d *dashboard) preview(v *visit) error {
-	w := v.w
 	l, err := d.requested(v)
 	if err != nil {
 		return err
@@ -143,14 +142,7 @@ func (d *dashboard) preview(v *visit) error {
 	if l.HTML == "" {
 		return store.ErrNotFound
 	}
-	w.Header().Set("Content-Security-Policy", previewPolicy)
-	if v.URL.Query().Get("images") == "on" {
-		w.Header().Set("Content-Security-Policy", imagesPolicy)
-	}
-	w.Header().Set("X-DNS-Prefetch-Control", "off")
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Referrer-Policy", "no-referrer")
-	_, _ = w.Write([]byte(inlined(outward(l.HTML), l.Files, maxInline)))
+	writeFrame(v.w, inlined(outward(l.HTML), l.Files, maxInline), v.URL.Query().Get("images") == "on")
 	return nil
 }
 

@@ -31,6 +31,7 @@ func sections() []section {
 		{"/ui/messages", "Messages", `<path d="M2 4.2h12v8H2zM2 4.6l6 4.4 6-4.4"/>`, Look},
 		{"/ui/inbox", "Inbox", `<path d="M2 9.5h3.5l1 2h3l1-2H14M2 9.5v3A1.5 1.5 0 0 0 3.5 14h9a1.5 1.5 0 0 0 1.5-1.5v-3L11.8 3.2A1 1 0 0 0 10.9 2.5H5.1a1 1 0 0 0-.9.7z"/>`, Read},
 		{"/ui/jobs", "Jobs", `<path d="M2.5 4h11M2.5 8h11M2.5 12h11M5 2.8v2.4M10.5 6.8v2.4M7 10.8v2.4"/>`, Look},
+		{"/ui/templates", "Templates", `<path d="M2.500 2.500h11v3.200h-11zM2.500 8.500h5.200v5h-5.200zM10.500 8.500h3M10.500 11h3M10.500 13.500h3"/>`, Look},
 		{"/ui/webhooks", "Webhooks", `<path d="M6.2 6.6 4.3 10M8 4.4l3.3 5.8M5.6 11.6h4.9"/><circle cx="7.2" cy="4" r="2"/><circle cx="3.6" cy="11.6" r="2"/><circle cx="12.4" cy="11.6" r="2"/>`, Look},
 		{"/ui/suppressions", "Suppressions", `<circle cx="8" cy="8" r="5.8"/><path d="m4 4 8 8"/>`, Look},
 		{"/ui/keys", "API keys", `<circle cx="5" cy="11" r="2.800"/><path d="m7 9 6-6M11 5l1.800 1.800M9.200 6.800l1.300 1.300"/>`, Administer},
@@ -130,6 +131,12 @@ func notices() map[string]string {
 		"emptied":      "The inbox is empty. The messages stay as they are.",
 		"revoked":      "Revoked: within 5 seconds whoever uses it is refused.",
 		"sent":         "Taken. This is the new message.",
+		"created":      "Created, as a draft: nothing is sent of it until it is published.",
+		"saved":        "Saved as the draft. What is published stays as it is.",
+		"published":    "Published: from now on mails are made from this version.",
+		"restored":     "The earlier version is the draft now. Publish it to have it sent.",
+		"renamed":      "Changed. It counts at once.",
+		"removed":      "Deleted.",
 		"password":     "The password is changed. Everywhere else you are signed out.",
 		"user-changed": "Changed. It counts from their next click on.",
 		"user-removed": "Removed, and signed out.",
@@ -227,7 +234,7 @@ func loadAssets() map[string]asset {
 		".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2",
 	}
 	all := make(map[string]asset)
-	for _, name := range []string{"style.css", "live.js", "icon.svg", "inter/inter.woff2"} {
+	for _, name := range []string{"style.css", "live.js", "edit.js", "icon.svg", "inter/inter.woff2"} {
 		content, err := files.ReadFile("assets/" + name)
 		if err != nil {
 			panic(err) // the files are part of the program

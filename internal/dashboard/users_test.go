@@ -97,7 +97,7 @@ func TestRecordNamesTheUser(t *testing.T) {
 	}
 	body(t, h.ask("/ui/keys", h.admin, url.Values{"name": {"shop"}, "preset": {"sending"}}), http.StatusOK)
 	list, err = h.store.Audit.List(t.Context(), email.Live, 2)
-	if err != nil || len(list) != 2 || list[0].Actor != "user:ada" || list[1].Actor != "user:ada" || list[1].Action != "api_key.created" {
+	if err != nil || len(list) != 2 || list[0].Actor != "user:ada" || list[0].Action != "api_key.created" || list[1].Action != "message.canceled" {
 		t.Errorf("%+v, %v", list, err)
 	}
 }

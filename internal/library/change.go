@@ -219,6 +219,33 @@ func (r *Reading) changeable(name string, may Condition) (*store.Template, error
 // edit applies an edit, checks what comes of it, and decides.
 func (r *Reading) edit(ctx context.Context, t *store.Template, c *store.TemplateContent, e *Edit) (*decision, error) {
 	before := *t
+	r.apply(t, c, e)
+	faults := append(checkHead(t), r.checkContent(t.Kind, c)...)
+	if before.ETag != "" && t.Kind != before.Kind {
+		faults = append(faults, Fault{Pointer: "#/kind", Code: codeFormat, Detail: "cannot be changed: make another template"})
+	}
+	if len(faults) == 0 {
+		var err error
+		if faults, err = r.checkLanguage(ctx, t, c, drafts); err != nil {
+			return nil, err
+		}
+	}
+	if len(faults) > 0 {
+		return nil, &Invalid{Faults: faults}
+	}
+	if other := r.shelf.aliases[t.Alias]; t.Alias != "" && other != nil && other.ID != t.ID {
+		return nil, &TakenError{ID: other.ID}
+	}
+	if before.Alias != "" && t.Alias != before.Alias && t.Kind == Partial {
+		if err := r.unused(ctx, &before, "", before.Alias); err != nil {
+			return nil, err
+		}
+	}
+	return r.decide(ctx, t, c)
+}
+
+// apply makes of a template and its content what an edit says.
+func (r *Reading) apply(t *store.Template, c *store.TemplateContent, e *Edit) {
 	for _, m := range []struct {
 		to  *string
 		say *string
@@ -245,28 +272,6 @@ func (r *Reading) edit(ctx context.Context, t *store.Template, c *store.Template
 	if e.Variables != nil {
 		c.Variables = *e.Variables
 	}
-	faults := append(checkHead(t), r.checkContent(t.Kind, c)...)
-	if before.ETag != "" && t.Kind != before.Kind {
-		faults = append(faults, Fault{Pointer: "#/kind", Code: codeFormat, Detail: "cannot be changed: make another template"})
-	}
-	if len(faults) == 0 {
-		var err error
-		if faults, err = r.checkLanguage(ctx, t, c, drafts); err != nil {
-			return nil, err
-		}
-	}
-	if len(faults) > 0 {
-		return nil, &Invalid{Faults: faults}
-	}
-	if other := r.shelf.aliases[t.Alias]; t.Alias != "" && other != nil && other.ID != t.ID {
-		return nil, &TakenError{ID: other.ID}
-	}
-	if before.Alias != "" && t.Alias != before.Alias && t.Kind == Partial {
-		if err := r.unused(ctx, &before, "", before.Alias); err != nil {
-			return nil, err
-		}
-	}
-	return r.decide(ctx, t, c)
 }
 
 // decide makes a content the draft of a template; nil: as it is.

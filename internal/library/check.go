@@ -115,12 +115,22 @@ func (r *Reading) checkContent(kind string, c *store.TemplateContent) (faults []
 	if c.Subject == "" {
 		add("#/subject", codeRequired, "is required")
 	}
-	if c.Layout != "" {
-		if t := r.shelf.Templates[c.Layout]; t == nil || t.Kind != Layout {
-			add("#/layout_id", codeFormat, "is not the id or alias of a layout")
-		}
+	return append(append(faults, r.checkLayout(c)...), checkVariables(c.Variables)...)
+}
+
+func (r *Reading) checkLayout(c *store.TemplateContent) []Fault {
+	if t := r.shelf.Templates[c.Layout]; c.Layout == "" || t != nil && t.Kind == Layout {
+		return nil
 	}
-	return append(faults, checkVariables(c.Variables)...)
+	return []Fault{{Pointer: "#/layout_id", Code: codeFormat, Detail: "is not the id or alias of a layout"}}
+}
+
+// VariableTypes are those that a variable may be declared with.
+func VariableTypes() []string {
+	return []string{
+		string(templates.TypeString), string(templates.TypeNumber), string(templates.TypeBoolean),
+		string(templates.TypeObject), string(templates.TypeArray),
+	}
 }
 
 // checkVariables looks at what the language does not.

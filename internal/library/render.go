@@ -111,25 +111,29 @@ func (o *Order) version(t *store.Template) (*store.TemplateVersion, error) {
 // a number. Errors: ErrNotFound, *NoVersionError, else internal.
 func (r *Reading) Get(ctx context.Context, name string, n int, public bool) (found *Stored, err error) {
 	err = r.again(ctx, func() error {
-		t, err := r.Find(name)
-		if err != nil {
-			return err
-		}
-		v := &t.Draft
-		switch {
-		case public:
-			n = t.Published
-			fallthrough
-		case n != 0 && n != t.Draft.Number:
-			if v = t.Version(n); v == nil {
-				return &NoVersionError{n}
-			}
-		}
-		content, err := r.Content(ctx, t, v)
-		found = &Stored{Template: t, Version: v, Content: content}
+		found, err = r.get(ctx, name, n, public)
 		return err
 	})
 	return found, err
+}
+
+func (r *Reading) get(ctx context.Context, name string, n int, public bool) (*Stored, error) {
+	t, err := r.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	v := &t.Draft
+	switch {
+	case public:
+		n = t.Published
+		fallthrough
+	case n != 0 && n != t.Draft.Number:
+		if v = t.Version(n); v == nil {
+			return nil, &NoVersionError{n}
+		}
+	}
+	content, err := r.Content(ctx, t, v)
+	return &Stored{Template: t, Version: v, Content: content}, err
 }
 
 // List gives all templates, newest first.
@@ -137,94 +141,4 @@ func (r *Reading) List() []*store.Template {
 	list := slices.Collect(maps.Values(r.shelf.Templates))
 	slices.SortFunc(list, func(a, b *store.Template) int { return strings.Compare(b.ID, a.ID) })
 	return list
-}
-
-// Preview is what a template makes of data, and what is wrong with either.
-type Preview struct {
-	*templates.Output                      // nil if something is wrong
-	Version           int                  // 0: of none that is stored
-	Missing           []string             // variables that the data lack
-	Unused            []string             // what the data hold and nothing shows
-	Inferred          []templates.Inferred // what the template uses
-	Faults            []templates.Fault
-	Wrong             []templates.DataFault // variables of another type than declared
-}
-
-// Preview shows a version of a template: 0 is the draft. data nil: its examples.
-// Errors: ErrNotFound, *NoVersionError, else internal.
-func (r *Reading) Preview(ctx context.Context, name string, version int, data map[string]any) (p *Preview, err error) {
-	err = r.again(ctx, func() error {
-		t, err := r.Find(name)
-		if err != nil {
-			return err
-		}
-		v := &t.Draft
-		if version != 0 && version != t.Draft.Number {
-			if v = t.Version(version); v == nil {
-				return &NoVersionError{version}
-			}
-		}
-		content, err := r.Content(ctx, t, v)
-		if err != nil {
-			return err
-		}
-		if t.Kind == Message {
-			p, err = r.PreviewContent(ctx, content, data)
-		} else {
-			p, err = r.previewPart(ctx, t, content, data)
-		}
-		if err == nil {
-			p.Version = v.Number
-		}
-		return err
-	})
-	return p, err
-}
-
-// previewPart shows a layout around a sample text, or a partial alone.
-func (r *Reading) previewPart(ctx context.Context, t *store.Template, c *store.TemplateContent, data map[string]any) (*Preview, error) {
-	r.draft = &overlay{id: t.ID, alias: t.Alias, kind: t.Kind, content: c}
-	defer func() { r.draft = nil }()
-	parsed, err := r.parseKind(ctx, t.Kind, c, publishedOrLast)
-	return preview(parsed, err, data)
-}
-
-// PreviewContent shows a message that is not stored. Errors: internal.
-func (r *Reading) PreviewContent(ctx context.Context, c *store.TemplateContent, data map[string]any) (*Preview, error) {
-	parsed, err := r.parseContent(ctx, c, publishedOrLast)
-	return preview(parsed, err, data)
-}
-
-func preview(parsed *templates.Template, err error, data map[string]any) (*Preview, error) {
-	p := &Preview{}
-	if err != nil {
-		if p.Faults = faultsOf(err); p.Faults == nil {
-			return nil, err
-		}
-		return p, nil
-	}
-	p.Inferred = parsed.Variables()
-	if data == nil {
-		data = parsed.Model()
-	}
-	p.Unused = parsed.Unused(data)
-	out, err := parsed.Render(data)
-	var (
-		missing *templates.MissingError
-		wrong   *templates.DataError
-		render  *templates.RenderError
-	)
-	switch {
-	case errors.As(err, &missing):
-		p.Missing = missing.Paths()
-	case errors.As(err, &wrong):
-		p.Wrong = wrong.Faults
-	case errors.As(err, &render):
-		p.Faults = render.Faults
-	case err != nil:
-		return nil, err
-	default:
-		p.Output = out
-	}
-	return p, nil
 }

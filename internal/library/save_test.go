@@ -112,7 +112,7 @@ func TestPreview(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err = r.PreviewContent(t.Context(), &store.TemplateContent{Text: "{{#if x}}"}, nil)
+	p, err = r.PreviewEdit(t.Context(), "", edit("text={{#if x}}"), nil)
 	if err != nil || len(p.Faults) != 1 || p.Faults[0].Part != templates.Text {
 		t.Errorf("%+v, %v", p, err)
 	}
