@@ -24,12 +24,24 @@ const notifyConcurrency = 2*store.MaxWebhooks*10 + 48
 // one. They come on top: a full class never takes the workers of another.
 func others(concurrency int) int { return max(1, concurrency/4) }
 
+// takersOf is how many jobs of a class are asked for at a time. Mail of the default
+// class and notifications come by the thousand a second; idle takers cost little.
+func takersOf(class string) int {
+	switch class {
+	case queue.Default, queue.Notify:
+		return 6
+	default:
+		return 3
+	}
+}
+
 // openQueues opens a server for each queue.
 func (a *App) openQueues(rdb redis.UniversalClient) {
 	options := queue.ServerOptions{Log: a.options.Log, DrainTimeout: a.options.Pace.Drain}
 	deliver := func(ctx context.Context, d queue.Delivery) error { return a.worker.Deliver(ctx, d) }
 	for _, class := range queue.Classes() {
 		options.Class, options.Concurrency, options.CheckInterval = class, others(a.options.Config.Concurrency), 0
+		options.Takers = takersOf(class)
 		switch class {
 		case queue.Default:
 			options.Concurrency = a.options.Config.Concurrency
@@ -39,6 +51,7 @@ func (a *App) openQueues(rdb redis.UniversalClient) {
 		a.servers = append(a.servers, queue.NewServer(rdb, options, deliver))
 	}
 	options.Class, options.Concurrency, options.CheckInterval = queue.Notify, notifyConcurrency, unhurried
+	options.Takers = takersOf(queue.Notify)
 	a.servers = append(a.servers, queue.NewServer(rdb, options,
 		func(ctx context.Context, n queue.Notification) error { return a.worker.Notify(ctx, n) }))
 }

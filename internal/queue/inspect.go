@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -156,20 +157,34 @@ func (c *Client) Processes(ctx context.Context, most int) ([]Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the servers: %w", err)
 	}
-	var out []Process
+	found := make(map[string]*Process)
 	for _, s := range servers {
-		p := Process{Host: s.Host, PID: s.PID, Concurrency: s.Concurrency, StartedAt: s.Started, Stopping: s.Status != "active"}
 		for class := range s.Queues {
-			p.Class = class
+			name := fmt.Sprint(s.Host, " ", s.PID, " ", class)
+			if found[name] == nil {
+				found[name] = &Process{Host: s.Host, PID: s.PID, Class: class, StartedAt: s.Started}
+			}
+			found[name].add(s)
 		}
-		slices.SortFunc(s.ActiveWorkers, func(a, b *asynq.WorkerInfo) int { return a.Started.Compare(b.Started) })
-		for _, w := range s.ActiveWorkers[:min(len(s.ActiveWorkers), most)] {
-			p.Working = append(p.Working, Work{jobOf(p.Class, Active, &asynq.TaskInfo{ID: w.TaskID, Payload: w.TaskPayload}), w.Started})
-		}
-		out = append(out, p)
 	}
-	slices.SortFunc(out, func(a, b Process) int {
-		return strings.Compare(fmt.Sprint(a.Host, a.PID, a.Class), fmt.Sprint(b.Host, b.PID, b.Class))
-	})
+	out := make([]Process, 0, len(found))
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		p := found[name]
+		slices.SortFunc(p.Working, func(a, b Work) int { return a.StartedAt.Compare(b.StartedAt) })
+		p.Working = p.Working[:min(len(p.Working), most)]
+		out = append(out, *p)
+	}
 	return out, nil
+}
+
+// add counts in one of the process's takers.
+func (p *Process) add(taker *asynq.ServerInfo) {
+	p.Concurrency += taker.Concurrency
+	p.Stopping = p.Stopping || taker.Status != "active"
+	if taker.Started.Before(p.StartedAt) {
+		p.StartedAt = taker.Started
+	}
+	for _, w := range taker.ActiveWorkers {
+		p.Working = append(p.Working, Work{jobOf(p.Class, Active, &asynq.TaskInfo{ID: w.TaskID, Payload: w.TaskPayload}), w.Started})
+	}
 }

@@ -53,7 +53,7 @@ func TestPauseAndProcesses(t *testing.T) {
 		rdb := connect(t, url)
 		c := NewClient(rdb)
 		runs, release := make(chan struct{}, 2), make(chan struct{})
-		s := NewServer(rdb, ServerOptions{Class: Default, Concurrency: 3}, func(context.Context, Delivery) error {
+		s := NewServer(rdb, ServerOptions{Class: Default, Concurrency: 3, Takers: 2}, func(context.Context, Delivery) error {
 			runs <- struct{}{}
 			<-release
 			return nil

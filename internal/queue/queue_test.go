@@ -180,6 +180,42 @@ func TestServe(t *testing.T) {
 	})
 }
 
+func TestTakersShareTheConcurrency(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, url string) {
+		const concurrency = 5
+		rdb := connect(t, url)
+		c := NewClient(rdb)
+		var running, most atomic.Int64
+		release := make(chan struct{})
+		s := NewServer(rdb, ServerOptions{Class: Default, Concurrency: concurrency, Takers: 3}, func(context.Context, Delivery) error {
+			if n := running.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			<-release
+			running.Add(-1)
+			return nil
+		})
+		jobs := make([]Delivery, 2*concurrency)
+		for i := range jobs {
+			jobs[i] = job(0)
+			if err := c.Add(t.Context(), Default, jobs[i], time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer s.Shutdown()
+		await(t, "as many run as may", func() bool { return running.Load() == concurrency })
+		time.Sleep(200 * time.Millisecond) // time enough for one too many
+		if n := most.Load(); n != concurrency {
+			t.Errorf("%d ran at once, want %d", n, concurrency)
+		}
+		close(release)
+		await(t, "all are done", func() bool { return c.is(t, jobs[0], Absent) && c.is(t, jobs[2*concurrency-1], Absent) })
+	})
+}
+
 func TestFailedAndPanickingJobsRunAgain(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, url string) {

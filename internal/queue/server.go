@@ -18,7 +18,8 @@ import (
 type ServerOptions struct {
 	Class         string
 	Concurrency   int           // jobs at once
-	CheckInterval time.Duration // idle pick-up, default 10 ms
+	Takers        int           // that ask Redis for jobs side by side, default 1
+	CheckInterval time.Duration // between two looks into an idle queue, of all takers; default 10 ms
 	DrainTimeout  time.Duration // how long Shutdown waits for handlers, default 90 s
 	Log           *slog.Logger  // nil: silent
 }
@@ -31,7 +32,7 @@ type Handler[J Kind] func(ctx context.Context, job J) error
 
 // Server runs the jobs of one class.
 type Server struct {
-	asynq   *asynq.Server
+	takers  []*asynq.Server // each asks for one job at a time
 	handle  func(ctx context.Context, payload []byte) error
 	crew    *crew
 	drain   time.Duration
@@ -64,17 +65,6 @@ func NewServer[J Kind](rdb redis.UniversalClient, o ServerOptions, h Handler[J])
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	log := o.Log.With("queue", o.Class)
-	config := asynq.Config{
-		Concurrency:              o.Concurrency,
-		Queues:                   map[string]int{o.Class: 1},
-		TaskCheckInterval:        o.CheckInterval,
-		DelayedTaskCheckInterval: delayedInterval,
-		ShutdownTimeout:          o.DrainTimeout,
-		RetryDelayFunc:           retryDelay,
-		IsFailure:                isFailure,
-		Logger:                   logger{log},
-		LogLevel:                 asynq.WarnLevel,
-	}
 	handle := func(ctx context.Context, payload []byte) error {
 		job, err := decode[J](payload)
 		if err != nil {
@@ -82,29 +72,62 @@ func NewServer[J Kind](rdb redis.UniversalClient, o ServerOptions, h Handler[J])
 		}
 		return h(ctx, job)
 	}
-	s := &Server{asynq: asynq.NewServerFromRedisClient(rdb, config), handle: handle, drain: o.DrainTimeout, log: log}
+	s := &Server{takers: takers(rdb, o, log), handle: handle, drain: o.DrainTimeout, log: log}
 	s.ended, s.end = context.WithCancel(context.Background())
 	s.crew = newCrew(s.ended, o.Concurrency, log)
 	return s
 }
 
+// takers are asynq servers that share the concurrency. A server of asynq waits for the
+// answer before it asks for the next job: one alone would let workers stand idle
+// beside a full queue. Together they look into an idle one as often as one would.
+func takers(rdb redis.UniversalClient, o ServerOptions, log *slog.Logger) []*asynq.Server {
+	n := max(1, min(o.Takers, o.Concurrency))
+	out := make([]*asynq.Server, n)
+	for i := range out {
+		out[i] = asynq.NewServerFromRedisClient(rdb, asynq.Config{
+			Concurrency:              (o.Concurrency + i) / n, // the shares add up to all
+			Queues:                   map[string]int{o.Class: 1},
+			TaskCheckInterval:        o.CheckInterval * time.Duration(n),
+			DelayedTaskCheckInterval: delayedInterval,
+			ShutdownTimeout:          o.DrainTimeout,
+			RetryDelayFunc:           retryDelay,
+			IsFailure:                isFailure,
+			Logger:                   logger{log},
+			LogLevel:                 asynq.WarnLevel,
+		})
+	}
+	return out
+}
+
 // Start begins to take jobs and returns.
 func (s *Server) Start() error {
-	if err := s.asynq.Start(asynq.HandlerFunc(s.process)); err != nil {
-		return fmt.Errorf("start queue server: %w", err)
+	for _, t := range s.takers {
+		if err := t.Start(asynq.HandlerFunc(s.process)); err != nil {
+			return fmt.Errorf("start queue server: %w", err)
+		}
 	}
 	return nil
 }
 
 // Stop takes no new jobs; running ones go on.
-func (s *Server) Stop() { s.asynq.Stop() }
+func (s *Server) Stop() {
+	for _, t := range s.takers {
+		t.Stop()
+	}
+}
 
 // Shutdown takes no new jobs, waits for the running ones up to DrainTimeout,
 // then ends the contexts of those left (their jobs go back to the queue) and
 // waits some seconds more for them to notice.
 func (s *Server) Shutdown() {
 	until := time.Now().Add(s.drain)
-	s.asynq.Shutdown()
+	s.Stop()
+	var ending sync.WaitGroup
+	for _, t := range s.takers {
+		ending.Go(t.Shutdown)
+	}
+	ending.Wait()
 	// What asynq has given up on may still run: its lease was lost.
 	if !s.idle(time.Until(until)) {
 		s.end()
