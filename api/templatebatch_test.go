@@ -43,12 +43,20 @@ func TestBatchesOfTemplatesHaveABudget(t *testing.T) {
 			a, took, peak := cost(func() *answer { return h.post("/v1/messages/batch", batch) })
 			h.want(a, http.StatusUnprocessableEntity, string(validationFailed))
 			faults, _ := a.body["errors"].([]any)
-			first, _ := faults[0].(map[string]any)
-			t.Logf("%v, %d MiB, %d errors: %v", took.Round(time.Millisecond), peak>>20, len(faults), first)
-			var at int
-			_, err = fmt.Sscanf(fmt.Sprint(first["pointer"]), "#/messages/%d", &at)
-			if err != nil || first["code"] != string(templateRenderFailed) || !strings.Contains(fmt.Sprint(first["detail"]), "send fewer at once") {
-				t.Errorf("the first error is %v", first)
+			t.Logf("%v, %d MiB, %d errors: %v", took.Round(time.Millisecond), peak>>20, len(faults), faults[0])
+			at := -1
+			for _, f := range faults { // before it one may take longer than it may itself, if the machine is busy
+				fault := f.(map[string]any)
+				if fault["code"] != string(templateRenderFailed) {
+					t.Errorf("the error %v", fault)
+				}
+				if strings.Contains(fault["detail"].(string), "send fewer at once") {
+					_, err = fmt.Sscanf(fault["pointer"].(string), "#/messages/%d", &at)
+					break
+				}
+			}
+			if at < 0 || err != nil {
+				t.Fatalf("no message is named: %.500s", a.raw)
 			}
 			if at > c.first || at != c.first && took < 5*time.Second {
 				t.Errorf("the first message that is refused is %d, want %d, or an earlier one after 5 s", at, c.first)
