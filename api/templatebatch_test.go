@@ -65,6 +65,9 @@ func TestBatchesOfTemplatesHaveABudget(t *testing.T) {
 				t.Errorf("took %v and %d MiB", took, peak>>20)
 			}
 			h.wantNothing()
+			if c.first == len(messages) {
+				return
+			}
 			// What fits is accepted, of the same template.
 			h.want(h.post("/v1/messages/batch", batchOf(`"defaults":{"template":{"id":"big","variables":`+c.data+`}},`, messages[:20]...)), http.StatusAccepted, "")
 		})

@@ -204,6 +204,25 @@ func TestSendByTemplateRefuses(t *testing.T) {
 	h.want(h.post("/v1/messages", to(`{"id":"draft"}`)), http.StatusAccepted, "")
 }
 
+// A fault of a declaration is told where it stands.
+func TestFaultsOfDeclarationsHaveTheirPlace(t *testing.T) {
+	h := openHouse(t)
+	a := h.post("/v1/templates", `{"name":"N","subject":"s","text":"{{a}} {{b}}","variables":[
+		{"key":"a","type":"string"},{"key":"b","type":"number","default":"x"},{"key":"a","type":"string"},{"key":"","type":"string"}]}`)
+	h.want(a, http.StatusUnprocessableEntity, string(validationFailed))
+	var pointers []string
+	for _, f := range a.body["errors"].([]any) {
+		fault := f.(map[string]any)
+		pointers = append(pointers, fault["pointer"].(string))
+		if fault["line"] != nil {
+			t.Errorf("a line in a text: %v", fault)
+		}
+	}
+	if diff := cmp.Diff([]string{"#/variables/1/default", "#/variables/2/key", "#/variables/3/key"}, pointers); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Each message of a batch has variables of its own, beside those of the defaults, and
 // each has its own faults.
 func TestBatchByTemplate(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
@@ -155,7 +157,7 @@ func (t *templateFiles) files() (map[string]string, error) {
 			v.Required = nil
 		}
 	}
-	raw, err := yaml.MarshalWithOptions(head, yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true))
+	raw, err := yaml.MarshalWithOptions(head.tree(), yamlForm()...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t.Alias, err)
 	}
@@ -167,6 +169,74 @@ func (t *templateFiles) files() (map[string]string, error) {
 		out[textFile] = t.text
 	}
 	return out, nil
+}
+
+// yamlText is a text that YAML's other forms, as the library writes them, do not keep: with
+// tabs, line breaks of other systems, or spaces before the first of several lines.
+type yamlText string
+
+// MarshalYAML quotes it.
+func (s yamlText) MarshalYAML() ([]byte, error) { return []byte(strconv.Quote(string(s))), nil }
+
+// kept is a value whose texts will be read as they are.
+func kept(v any) any {
+	switch v := v.(type) {
+	case string:
+		raw, err := yaml.MarshalWithOptions([]map[string]string{{"value": v}, {"value": v}}, yamlForm()...)
+		var back []map[string]any
+		blank := v != "" && strings.TrimSpace(v) == ""
+		if err == nil && !blank && yaml.Unmarshal(raw, &back) == nil && len(back) == 2 && back[0]["value"] == any(v) {
+			return v
+		}
+		return yamlText(v)
+	case []any:
+		for i := range v {
+			v[i] = kept(v[i])
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = kept(v[k])
+		}
+	}
+	return v
+}
+
+func yamlForm() []yaml.EncodeOption {
+	return []yaml.EncodeOption{yaml.UseLiteralStyleIfMultiline(true), yaml.IndentSequence(true)}
+}
+
+// tree is the head as it is written.
+func (h *templateHead) tree() (out yaml.MapSlice) {
+	put := func(to *yaml.MapSlice, key string, v any) {
+		if v != nil && v != "" {
+			*to = append(*to, yaml.MapItem{Key: key, Value: kept(v)})
+		}
+	}
+	out = yaml.MapSlice{{Key: "name", Value: kept(h.Name)}}
+	put(&out, "kind", h.Kind)
+	put(&out, "layout", h.Layout)
+	put(&out, "from", h.From)
+	put(&out, "reply_to", h.ReplyTo)
+	put(&out, "subject", h.Subject)
+	variables := make([]yaml.MapSlice, len(h.Variables))
+	for i, v := range h.Variables {
+		one := yaml.MapSlice{{Key: "key", Value: kept(v.Key)}, {Key: "type", Value: v.Type}}
+		if v.Required != nil {
+			put(&one, "required", *v.Required)
+		}
+		if v.Default != nil {
+			one = append(one, yaml.MapItem{Key: "default", Value: kept(v.Default)})
+		}
+		put(&one, "description", v.Description)
+		if v.Example != nil {
+			one = append(one, yaml.MapItem{Key: "example", Value: kept(v.Example)})
+		}
+		variables[i] = one
+	}
+	if len(variables) > 0 {
+		out = append(out, yaml.MapItem{Key: "variables", Value: variables})
+	}
+	return out
 }
 
 // plain is a value as JSON has it, with whole numbers as such.

@@ -159,6 +159,10 @@ func TestTemplatesPushNamesEveryFault(t *testing.T) {
 	files["order/body.html"] = "<p>\n  {{#if a}}</p>"
 	files["z-link/body.html"] = "{{> a-row}}"
 	files["bad/template.yaml"] = "name: Bad\nsubject: s\n"
+	files["head/template.yaml"] = "name: Head\nfrom: '{{#if a}} <hi@acme.com>'\nsubject: \"x {{n}} \\u202efdp\"\n"
+	files["head/body.txt"] = "{{n}}"
+	files["types/template.yaml"] = "name: Types\nsubject: s\nvariables:\n  - {key: a, type: string}\n  - {key: b, type: number, default: x}\n"
+	files["types/body.txt"] = "{{a}} {{b}}"
 	files["bad/body.txt"] = "{{name}}"
 	files["bad/sample.json"] = `{"nmae":"x"}`
 	dir := folder(t, files)
@@ -166,7 +170,10 @@ func TestTemplatesPushNamesEveryFault(t *testing.T) {
 	if status != 1 || out != "" {
 		t.Errorf("%d %s", status, out)
 	}
-	for _, want := range []string{"nothing was pushed", "/order/body.html:2:3: ", "contains itself", "/bad/sample.json: lacks name"} {
+	for _, want := range []string{
+		"nothing was pushed", "/order/body.html:2:3: ", "contains itself", "/bad/sample.json: lacks name",
+		"/head/template.yaml: from:1:1: ", "/head/template.yaml: subject:1:9: the character U+202E", "/types/template.yaml: variables/1/default: ",
+	} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("no %q in\n%s", want, errs)
 		}
@@ -186,6 +193,36 @@ func TestTemplatesPushNamesEveryFault(t *testing.T) {
 		}
 		if status, _, errs := d.shell().run(t, "templates", "diff", dir); status != 1 || !strings.Contains(errs, c.want) {
 			t.Errorf("%s: %d\n%s", name, status, errs)
+		}
+	}
+}
+
+// What another program wrote comes back as it was: line breaks of Windows, tabs, spaces.
+func TestTemplatesPullIsExact(t *testing.T) {
+	t.Parallel()
+	d := startDev(t)
+	sh, dir := d.shell(), t.TempDir()
+	d.call(t, "POST", "/v1/templates", `{"alias":"odd","name":"Odd","subject":"Order\r\n {{a}}\tx","text":"a\r\n{{a}}",
+		"variables":[{"key":"a","type":"string","default":" x\r\ny","description":"\t-"}]}`)
+	for i, want := range []string{"write odd (version 1)\n", ""} {
+		if status, out, errs := sh.run(t, "templates", "pull", dir); status != 0 || out != want {
+			t.Errorf("pull %d: %d\n%s%s", i, status, out, errs)
+		}
+	}
+	if status, out, errs := sh.run(t, "templates", "diff", dir); status != 0 || out != "" {
+		t.Errorf("diff: %d\n%s%s", status, out, errs)
+	}
+	// As if it were another one: what push says is what was pulled.
+	if err := os.Rename(filepath.Join(dir, "odd"), filepath.Join(dir, "copy")); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, errs := sh.run(t, "templates", "push", dir); status != 0 {
+		t.Fatal(errs)
+	}
+	for _, member := range []string{"subject", "text", "variables"} {
+		a, b := d.call(t, "GET", "/v1/templates/odd", "")[member], d.call(t, "GET", "/v1/templates/copy", "")[member]
+		if diff := cmp.Diff(a, b); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", member, diff)
 		}
 	}
 }

@@ -212,7 +212,7 @@ func (s *templateSync) placed(t *templateFiles, err error) []error {
 	}
 	var out []error
 	for _, f := range list {
-		alias, file := t.Alias, headFile
+		alias, file, member := t.Alias, headFile, ""
 		if f.In != "" && s.local[f.In] != nil {
 			alias = f.In
 		}
@@ -221,8 +221,15 @@ func (s *templateSync) placed(t *templateFiles, err error) []error {
 			file = htmlFile
 		case templates.Text:
 			file = textFile
+		default: // lines are those of the member, not of the file
+			if member = string(f.Part); f.Declared != "" {
+				member = "variables/" + f.Declared
+			}
 		}
 		where := filepath.Join(s.dir, alias, file)
+		if member != "" {
+			where += ": " + member
+		}
 		if f.Line > 0 {
 			where += fmt.Sprintf(":%d:%d", f.Line, f.Column)
 		}
