@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// scheme gives the scheme of an address, its character references decoded, the way a
-// browser reads it: leading controls and spaces and all line breaks and tabs ignored
-// (URL standard, 4.4). "" means that it has none.
+// scheme gives the scheme of an address, its character references decoded, as anybody may
+// read it: browsers leave out leading controls and spaces and all line breaks and tabs (URL
+// standard, 4.4), and here all of them and all spaces are left out. "" means that it has none.
 func scheme(s string) (name, rest string) {
-	s = strings.TrimLeftFunc(s, func(r rune) bool { return r <= ' ' })
-	if strings.ContainsAny(s, "\t\r\n") {
-		s = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(s)
+	blank := func(r rune) bool { return r <= ' ' }
+	if strings.ContainsFunc(s, blank) {
+		s = strings.Join(strings.FieldsFunc(s, blank), "")
 	}
 	for i := range len(s) {
 		c := s[i]
