@@ -104,12 +104,11 @@ func (tx *transaction) sendBody() (w bodyWriter, bodyErr, markErr error) {
 		return w, w.write(tx.mail.Data), markErr
 	}
 	w = newBodyWriter(tx.c, tx.content.dotted)
-	mark := make(chan error, 1)
-	go func() { mark <- tx.mark() }()
+	mark := tx.markBeside()
 	bodyErr = w.write(tx.mail.Data)
 	select {
-	case markErr = <-mark: // the last block and the dot can go in one write
-		return w, bodyErr, markErr
+	case passed := <-mark: // the last block and the dot can go in one write
+		return w, bodyErr, passed()
 	default:
 	}
 	if bodyErr == nil {
@@ -133,6 +132,25 @@ func (tx *transaction) markFirst() error {
 	err := tx.mark()
 	tx.c.broken = false
 	return err
+}
+
+// markBeside runs Mark while the body goes out. What it says is had by a call, in which
+// a panic of Mark comes back to whoever called Send.
+func (tx *transaction) markBeside() <-chan func() error {
+	said := make(chan func() error, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				said <- func() error {
+					tx.c.broken = true // as in markFirst
+					panic(p)
+				}
+			}
+		}()
+		err := tx.mark()
+		said <- func() error { return err }
+	}()
+	return said
 }
 
 // bodyWriter writes stuffed data in blocks. The last block stays in the buffer until
@@ -167,11 +185,11 @@ func (w *bodyWriter) write(data []byte) error {
 
 // pause waits for Mark. That time is not the server's: it does not count against the
 // minimum rate.
-func (w *bodyWriter) pause(mark <-chan error) error {
+func (w *bodyWriter) pause(mark <-chan func() error) error {
 	began := time.Now()
-	err := <-mark
+	passed := <-mark
 	w.start = w.start.Add(time.Since(began))
-	return err
+	return passed()
 }
 
 // beginDot begins to write what is left with the final dot behind it: never anything

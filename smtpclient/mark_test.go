@@ -57,23 +57,26 @@ func TestMarkThatFails(t *testing.T) {
 // for data, serves nobody any more.
 func TestMarkThatPanics(t *testing.T) {
 	t.Parallel()
-	srv := smtptest.New(t, smtptest.Options{})
-	tr := newTransport(t, nil)
-	wantFates(t, send(tr, planFor(srv), mailTo("a@b.test")), "250")
-	m := mailTo("a@b.test")
-	m.Mark = func(context.Context, []int) error { panic("mark") }
-	func() {
-		defer func() {
-			if r := recover(); r != "mark" {
-				t.Errorf("recovered %v", r)
-			}
+	for _, octets := range []int{64, 64 << 10} { // before the body, and beside it
+		srv := smtptest.New(t, smtptest.Options{})
+		tr := newTransport(t, nil)
+		wantFates(t, send(tr, planFor(srv), mailTo("a@b.test")), "250")
+		m := mailTo("a@b.test")
+		m.Data = []byte(strings.Repeat(strings.Repeat("x", 62)+"\r\n", octets/64))
+		m.Mark = func(context.Context, []int) error { panic("mark") }
+		func() {
+			defer func() {
+				if r := recover(); r != "mark" {
+					t.Errorf("%d octets: recovered %v", octets, r)
+				}
+			}()
+			send(tr, planFor(srv), m)
 		}()
-		send(tr, planFor(srv), m)
-	}()
-	next := send(tr, planFor(srv), mailTo("c@b.test"))
-	wantFates(t, next, "250")
-	if next.Reused || len(srv.Mails()) != 2 {
-		t.Errorf("reused %v, %d mails", next.Reused, len(srv.Mails()))
+		next := send(tr, planFor(srv), mailTo("c@b.test"))
+		wantFates(t, next, "250")
+		if next.Reused || len(srv.Mails()) != 2 {
+			t.Errorf("%d octets: reused %v, %d mails", octets, next.Reused, len(srv.Mails()))
+		}
 	}
 }
 
