@@ -28,7 +28,9 @@ import (
 
 	"postrider/internal/dashboard"
 	"postrider/internal/email"
+	"postrider/internal/library"
 	"postrider/internal/queue"
+	"postrider/internal/starters"
 	"postrider/internal/store"
 )
 
@@ -64,12 +66,17 @@ func run(url string, messages, rounds int) error {
 	if err != nil || len(list) == 0 {
 		return fmt.Errorf("no message to look at: %w", err)
 	}
+	template, err := fill(s)
+	if err != nil {
+		return fmt.Errorf("make templates: %w", err)
+	}
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(out, "page\tmedian\t95 %\tcommands\tround trips\toctets\t")
 	for _, path := range []string{
 		"/", "/?range=month", "/ui/messages", "/ui/messages?status=bounced", "/ui/messages?q=tag:tag7", "/ui/messages?q=user4711@example17.org", "/ui/messages?q=order+4711",
 		"/ui/messages?status=deferred&domain=example17.org", "/ui/messages/" + list[0].ID, "/ui/jobs", "/ui/jobs/default?state=pending", "/ui/jobs/quarantine",
-		"/ui/webhooks", "/ui/suppressions", "/ui/domains", "/ui/settings",
+		"/ui/templates", "/ui/templates?q=receipt+77", "/ui/templates/" + template, "/ui/templates/" + template + "/preview", "/ui/templates/" + template + "/diff",
+		"/ui/send?template=" + template, "/ui/webhooks", "/ui/suppressions", "/ui/domains", "/ui/settings",
 	} {
 		measure(out, pages, counter, path, rounds)
 	}
@@ -98,6 +105,40 @@ func measure(out *tabwriter.Writer, pages http.Handler, c *counter, path string,
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// templates is how many templates there are to be.
+const templates = 200
+
+// fill stores templates, as long as real ones are, each with a version and a draft. It
+// gives the id of one.
+func fill(s *store.Store) (string, error) {
+	ctx, shelf := context.Background(), library.New(s, slog.New(slog.DiscardHandler))
+	reading, err := shelf.Read(ctx, email.Live)
+	if err != nil {
+		return "", err
+	}
+	made := reading.List()
+	for i := len(made); i < templates; i++ {
+		starter, err := starters.Get("receipt")
+		if err != nil {
+			return "", err
+		}
+		by := library.Author{World: email.Live, Name: "bench", At: time.Now()}
+		name := fmt.Sprintf("Receipt %d", i)
+		stored, err := shelf.Create(ctx, by, &library.Edit{Name: &name, Subject: &starter.Subject, HTML: &starter.HTML, Text: &starter.Text})
+		if err == nil {
+			_, err = shelf.Publish(ctx, by, stored.ID)
+		}
+		if text := starter.Text + "\nThank you!\n"; err == nil {
+			stored, err = shelf.Update(ctx, by, stored.ID, &library.Edit{Text: &text})
+		}
+		if err != nil {
+			return "", err
+		}
+		made = append(made, stored.Template)
+	}
+	return made[0].ID, nil
+}
 
 // seed stores messages of many senders' kinds; some have ended, some wait.
 func seed(s *store.Store, n int) error {

@@ -17,6 +17,7 @@ type templatePage struct {
 	Number   int  // of the version that is shown
 	Earlier  bool // it is not the draft: it can be looked at only
 	Edits    bool // the reader may edit it
+	Unsaved  bool // the fields hold what was entered, not what is stored
 	Form     *templateForm
 	Layouts  []*store.Template
 	Types    []string
@@ -197,6 +198,7 @@ func (d *dashboard) entered(v *visit) (*templatePage, error) {
 		return nil, ofLibrary(err)
 	}
 	p := d.templatePage(v, reading, found, readTemplateForm(v.PostForm, found, modelOf(found, stored)))
+	p.Unsaved = true
 	edit, faults := p.Form.edit()
 	shown, err := reading.PreviewEdit(v.Context(), t.ID, edit, p.Form.data)
 	var invalid *library.Invalid

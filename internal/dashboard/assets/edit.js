@@ -9,8 +9,9 @@
   const content = () => new URLSearchParams(new FormData(form));
   const texts = () => { const c = content(); for (const name of ['part', 'view', 'scheme', 'images', 'token', 'sample']) c.delete(name); return c.toString(); };
   const first = texts();
-  // A page that came back with what was entered is not saved.
-  let dirty = location.search === '' && document.querySelector('.faults li, .conflict') !== null, leaving = false;
+  // A page that came back with what was entered: that is not saved.
+  const unsaved = 'unsaved' in form.dataset;
+  let dirty = unsaved, leaving = false;
 
   // Line numbers beside a text.
   for (const area of form.querySelectorAll('textarea[data-code]')) {
@@ -38,6 +39,7 @@
     frames.classList.toggle('small', small);
     frames.style.setProperty('--scale', small ? room / desk : 1);
   }
+  if (frames.parentElement.clientWidth < 420) form.elements.view.value = 'phone';
   new ResizeObserver(fit).observe(frames.parentElement);
   form.addEventListener('change', (e) => { if (e.target.name === 'view') fit(); });
 
@@ -57,7 +59,7 @@
   });
 
   function mark() {
-    dirty = texts() !== first;
+    dirty = unsaved || texts() !== first;
     if (state) state.textContent = dirty ? 'Not saved yet' : '';
     for (const a of document.querySelectorAll('[data-needs-saved]')) {
       if (dirty) { a.setAttribute('aria-disabled', 'true'); a.title = 'Save the draft first'; } else { a.removeAttribute('aria-disabled'); a.removeAttribute('title'); }
@@ -124,6 +126,7 @@
     });
   }
 
+  if (unsaved) { mark(); frame(); }
   let timer = 0;
   const soon = (ms) => { clearTimeout(timer); timer = setTimeout(check, ms); };
   form.addEventListener('input', (e) => {
@@ -137,8 +140,11 @@
     e.preventDefault();
     check({do: now.value});
   });
-  form.addEventListener('submit', (e) => { if (!(e.submitter && e.submitter.id === 'to-frame')) leaving = true; });
-  document.addEventListener('submit', (e) => { if (e.target !== form) leaving = leaving || !dirty; });
+  form.addEventListener('submit', (e) => {
+    if (e.submitter && e.submitter.id === 'to-frame') return;
+    leaving = true;
+    setTimeout(() => { leaving = !e.defaultPrevented; });
+  });
   addEventListener('beforeunload', (e) => { if (dirty && !leaving) e.preventDefault(); });
   document.addEventListener('keydown', (e) => {
     const save = form.querySelector('[data-save]');
