@@ -179,6 +179,20 @@ func TestInlined(t *testing.T) {
 	}
 }
 
+func TestSilenced(t *testing.T) {
+	for source, want := range map[string]string{
+		`<link rel=preconnect href=//x>`:                     `<meta rel=preconnect href=//x>`,
+		`<iframe src=//x></iframe><frameset><frame src=//x>`: `<meta src=//x></iframe><frameset><meta src=//x>`,
+		"<LINK\nrel=x>": "<meta\nrel=x>",
+		`<svg><style><link/rel=preconnect href=//x>`:     `<svg><style><meta/rel=preconnect href=//x>`,
+		`<p title="a<link>">see <linked> &lt;link ></p>`: `<p title="a<meta>">see <linked> &lt;link ></p>`,
+	} {
+		if got := silenced(source); got != want {
+			t.Errorf("%s became %s", source, got)
+		}
+	}
+}
+
 func TestDisposition(t *testing.T) {
 	tests := []struct{ name, want string }{
 		{"plan.pdf", "attachment; filename=plan.pdf"},

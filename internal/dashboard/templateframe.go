@@ -33,8 +33,15 @@ func writeFrame(w http.ResponseWriter, page string, images bool) {
 	w.Header().Set("X-DNS-Prefetch-Control", "off")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	_, _ = w.Write([]byte(page))
+	_, _ = w.Write([]byte(silenced(page)))
 }
+
+// calling begins an element by which a browser calls on a host, before the policy of the
+// page is asked or whatever it says: link with rel=preconnect, and frames.
+var calling = regexp.MustCompile(`(?i)<(?:link|i?frame|fencedframe)([\s/>])`)
+
+// silenced takes those elements away. A meta element does nothing with their attributes.
+func silenced(page string) string { return calling.ReplaceAllString(page, "<meta$1") }
 
 // showFrame writes what a template makes of data, or what is wrong.
 func (d *dashboard) showFrame(v *visit, shown *library.Preview, choice frameChoice, faults []placedFault) error {

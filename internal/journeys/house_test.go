@@ -130,13 +130,19 @@ func (h *house) call(w email.World, method, path string, body, result any) {
 	h.must(err)
 	request.Header.Set("Authorization", "Bearer "+h.keys[w])
 	request.Header.Set("Content-Type", "application/json")
+	h.answer(request, result)
+}
+
+// answer makes a request that is to be granted.
+func (h *house) answer(request *http.Request, result any) {
+	h.t.Helper()
 	response, err := http.DefaultClient.Do(request)
 	h.must(err)
 	defer response.Body.Close()
-	raw, err = io.ReadAll(response.Body)
+	raw, err := io.ReadAll(response.Body)
 	h.must(err)
 	if response.StatusCode >= 300 {
-		h.t.Fatalf("%s %s: %d %s\n%v", method, path, response.StatusCode, raw, body)
+		h.t.Fatalf("%s %s: %d %s", request.Method, request.URL.Path, response.StatusCode, raw)
 	}
 	if result != nil {
 		h.must(json.Unmarshal(raw, result))

@@ -71,6 +71,9 @@ func journeys(t *testing.T, h *house, b *browser, screen string) {
 	})
 	t.Run("pause a queue", func(t *testing.T) { b.do(t, "journeys.pause", nil, nil) })
 	t.Run("make a key", func(t *testing.T) { b.do(t, "journeys.key", args{"name": "reports on the " + screen}, nil) })
+	t.Run("publish a template", func(t *testing.T) {
+		b.do(t, "journeys.publish", args{"subject": "Your receipt from the " + screen}, nil)
+	})
 	t.Run("suppress", func(t *testing.T) {
 		b.do(t, "journeys.suppress", args{"address": "never+" + screen + "@plain.test"}, nil)
 	})

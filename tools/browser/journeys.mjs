@@ -136,3 +136,23 @@ export async function suppress({page}, {address}) {
   await page.getByRole('status').getByText('Removed').waitFor();
   check(await page.getByRole('row', {name: address}).count() === 0, 'it is still on the list');
 }
+
+/** publish: a template is begun with one that is made already, changed and published. */
+export async function publish(v, {subject}) {
+  const {page} = v;
+  // The preview shows a mail as it is; what its frame's policy keeps out, it reports.
+  v.allow.push(/^the console says: .*\/preview.*\)$/s, /violates the following Content Security Policy directive(?!.*'self')/s);
+  await page.goto('/ui/templates');
+  const another = page.getByText('Begin with one that is made already', {exact: true});
+  if (await another.evaluate((e) => e.localName) === 'summary') await another.click();
+  await page.getByRole('listitem').filter({has: page.getByRole('heading', {name: 'Receipt'})}).getByRole('button', {name: 'Use it'}).click();
+  await page.getByText('not published', {exact: true}).first().waitFor();
+  await page.getByLabel('Subject', {exact: true}).fill(subject);
+  await page.locator('#made').getByText(subject).waitFor(); // the preview follows while one writes
+  await page.getByRole('button', {name: 'Save the draft'}).click();
+  await page.getByRole('link', {name: 'Review and publish'}).click();
+  await page.getByText(subject).first().waitFor();
+  await page.getByRole('button', {name: /^Publish version/}).click();
+  await page.getByText('published', {exact: true}).first().waitFor();
+  check(await page.getByText('not published', {exact: true}).count() === 0, 'there is a draft left');
+}

@@ -15,7 +15,8 @@ async function run({step, args}) {
   const [room, name] = step.split('.');
   const v = await visit(browser, args);
   try {
-    const result = await (await import(`./${room}.mjs`))[name](v, args);
+    const {[name]: take} = await import(`./${room}.mjs`);
+    const result = await Promise.race([take(v, args), late()]);
     v.judge();
     return {result: result ?? null};
   } catch (e) {
@@ -24,6 +25,9 @@ async function run({step, args}) {
     await v.context.close();
   }
 }
+
+/** late fails a step that does not end. */
+const late = () => new Promise((_, fail) => setTimeout(() => fail(new Error('the step did not end within 2 minutes')), 120_000).unref());
 
 for await (const line of createInterface({input: process.stdin})) {
   process.stdout.write(JSON.stringify(await run(JSON.parse(line))) + '\n');

@@ -29,15 +29,15 @@ export async function visit(browser, {base, width = 1280, scheme = 'light', sess
 
   /** judge throws what went wrong, but what a step allows. */
   v.judge = () => {
-    const left = v.faults.filter((f) => !v.allow.some((pattern) => pattern.test(f)));
-    if (left.length) throw new Error(left.join('\n'));
+    if (left().length) throw new Error(left().slice(0, 20).join('\n'));
   };
+  const left = () => v.faults.filter((f) => !v.allow.some((pattern) => pattern.test(f)));
   v.describe = async () => {
     try {
       const text = await v.page.locator('body').innerText({timeout: 1000});
-      return `at ${v.page.url()}:\n${text.split('\n').filter((l) => l.trim()).slice(0, 60).join('\n')}\n${v.faults.join('\n')}`;
+      return `at ${v.page.url()}:\n${text.split('\n').filter((l) => l.trim()).slice(0, 60).join('\n')}\n${left().slice(0, 20).join('\n')}`;
     } catch {
-      return `at ${v.page.url()}\n${v.faults.join('\n')}`;
+      return `at ${v.page.url()}\n${left().slice(0, 20).join('\n')}`;
     }
   };
   return v;
