@@ -127,6 +127,8 @@ func (s *scanner) tagOpen() {
 	case len(rest) == 1:
 		s.mode = modeTagOpen
 		s.at++
+	case marksOutlook(strings.TrimPrefix(rest[1:], "/")):
+		s.fail(s.at, "a < stands before a conditional comment", "Outlook would join it to what follows; write &lt;")
 	case isLetter(rest[1]):
 		s.mode = modeTagName
 		s.at++
@@ -155,6 +157,11 @@ func (s *scanner) tagOpen() {
 	default:
 		s.at++
 	}
+}
+
+// marksOutlook: what begins here is what Outlook leaves out of what it reads.
+func marksOutlook(s string) bool {
+	return strings.HasPrefix(s, "<!--[if") || strings.HasPrefix(s, "<![endif]") || strings.HasPrefix(s, "<!--<![endif]")
 }
 
 // comment reads <!-- and what Microsoft made of it: <!--[if mso]> ... <![endif]--> is
