@@ -19,7 +19,7 @@ type ServerOptions struct {
 	Class         string
 	Concurrency   int           // jobs at once
 	Takers        int           // that ask Redis for jobs side by side, default 1
-	CheckInterval time.Duration // idle pick-up, default 10 ms
+	CheckInterval time.Duration // between two looks into an idle queue, of all takers; default 10 ms
 	DrainTimeout  time.Duration // how long Shutdown waits for handlers, default 90 s
 	Log           *slog.Logger  // nil: silent
 }
@@ -47,8 +47,6 @@ const (
 	defaultDrainTimeout  = 90 * time.Second
 	// delayedInterval is how often jobs whose time has come are moved on.
 	delayedInterval = time.Second
-	// helpInterval is how often the takers behind the first look into an idle queue.
-	helpInterval = 200 * time.Millisecond
 	// lastGrace is how long Shutdown waits for handlers whose context it ended.
 	lastGrace = 10 * time.Second
 )
@@ -82,17 +80,15 @@ func NewServer[J Kind](rdb redis.UniversalClient, o ServerOptions, h Handler[J])
 
 // takers are asynq servers that share the concurrency. A server of asynq waits for the
 // answer before it asks for the next job: one alone would let workers stand idle
-// beside a full queue. The first watches an idle queue closely; the others look in now
-// and then whether it needs help.
+// beside a full queue. Together they look into an idle one as often as one would.
 func takers(rdb redis.UniversalClient, o ServerOptions, log *slog.Logger) []*asynq.Server {
 	n := max(1, min(o.Takers, o.Concurrency))
 	out := make([]*asynq.Server, n)
-	interval := o.CheckInterval
 	for i := range out {
 		out[i] = asynq.NewServerFromRedisClient(rdb, asynq.Config{
 			Concurrency:              (o.Concurrency + i) / n, // the shares add up to all
 			Queues:                   map[string]int{o.Class: 1},
-			TaskCheckInterval:        interval,
+			TaskCheckInterval:        o.CheckInterval * time.Duration(n),
 			DelayedTaskCheckInterval: delayedInterval,
 			ShutdownTimeout:          o.DrainTimeout,
 			RetryDelayFunc:           retryDelay,
@@ -100,26 +96,29 @@ func takers(rdb redis.UniversalClient, o ServerOptions, log *slog.Logger) []*asy
 			Logger:                   logger{log},
 			LogLevel:                 asynq.WarnLevel,
 		})
-		interval = max(o.CheckInterval, helpInterval)
 	}
 	return out
 }
 
-// Start begins to take jobs and returns.
+// Start begins to take jobs and returns. After an error nothing runs.
 func (s *Server) Start() error {
 	for _, t := range s.takers {
 		if err := t.Start(asynq.HandlerFunc(s.process)); err != nil {
+			s.Shutdown()
 			return fmt.Errorf("start queue server: %w", err)
 		}
 	}
 	return nil
 }
 
-// Stop takes no new jobs; running ones go on.
+// Stop takes no new jobs; running ones go on. All takers stop at once: each first waits
+// for the answer of Redis, and one that comes later would take a job meanwhile.
 func (s *Server) Stop() {
+	var stopping sync.WaitGroup
 	for _, t := range s.takers {
-		t.Stop()
+		stopping.Go(t.Stop)
 	}
+	stopping.Wait()
 }
 
 // Shutdown takes no new jobs, waits for the running ones up to DrainTimeout,
