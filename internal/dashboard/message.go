@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"postrider/internal/email"
@@ -120,7 +121,7 @@ func (d *dashboard) fate(ctx context.Context, page *messagePage) error {
 	}
 	page.Subject, page.From, page.Status = subject(m.Subject), address(m.From), m.Status()
 	page.Timeline = timeline(m, events, attempts)
-	if d.Inbox != nil {
+	if d.Inbox != nil && slices.ContainsFunc(m.Envelopes, func(e email.Envelope) bool { return e.Sandbox }) {
 		page.Kept, page.KeptBytes = d.Inbox.Bounds()
 	}
 	for _, r := range m.Recipients {

@@ -54,6 +54,14 @@ func TestReceivedMailThatTheInboxDropped(t *testing.T) {
 	if strings.Contains(got, "Not received") || !strings.Contains(got, "Received; no longer kept in the inbox (the latest 500 mails or 67.1 MB)") {
 		t.Errorf("the page says: %s", got)
 	}
+	// What went to a real host never was in the inbox.
+	away := message("away", "ada@elsewhere.test")
+	away.Envelopes[0].Sandbox = false
+	w.accept(away, &email.Content{Text: "submitted"})
+	w.attempt(away, email.Attempt{Number: 1, Outcomes: []email.Outcome{{Status: email.Delivered}}}, time.Time{})
+	if got := text(t, body(t, w.get("/ui/messages/"+away.ID), http.StatusOK)); strings.Contains(got, "inbox (") || !strings.Contains(got, "This is what was submitted.") {
+		t.Errorf("the page says: %s", got)
+	}
 }
 
 func TestSubjectsThatCannotBeSeen(t *testing.T) {

@@ -108,6 +108,9 @@ func TestWebhooks(t *testing.T) {
 				t.Errorf("%s shows a secret", page)
 			}
 		}
+		if strings.Contains(got, "410 answered 410") || strings.Count(got, "answered 410") > 1 {
+			t.Errorf("%s tells the answer twice: %s", page, got)
+		}
 	}
 	body(t, w.get(path+"?status=failed"), 200)
 	body(t, w.post(one+"/replay", nil, nil), 303)
