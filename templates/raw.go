@@ -6,13 +6,15 @@ import (
 )
 
 // checkRaw says what is wrong with HTML that comes from data; "" if nothing. It must be
-// whole, a piece of a mail and not one of its own, and nothing in it may run.
+// whole, a piece of a mail and not one of its own, close what it opens, and nothing in it
+// may run.
 func checkRaw(s string) string {
 	fault := ""
 	sc := scanner{
 		fail: func(_ int, detail, _ string) { fault = detail },
 		mark: func(int, bool) {},
 	}
+	var tags balance
 	refuse := func(detail string) { sc.fail(sc.at, detail, "") } // and read no further
 	sc.url = func(_ int, value string) {
 		if detail := checkLiteralURL(value); detail != "" {
@@ -28,14 +30,24 @@ func checkRaw(s string) string {
 		if why := unfit(element); why != "" {
 			refuse(fmt.Sprintf("it holds the element %s, %s", excerpt(element), why))
 		}
-		if attr != "" && kindOf(element, attr) == attrCode {
+		if attr == "" {
+			if why := tags.tag(&sc); why != "" {
+				refuse(why)
+			}
+		} else if kindOf(element, attr) == attrCode {
 			refuse(fmt.Sprintf("it holds the attribute %s", excerpt(attr)))
 		}
 	}
-	if sc.scan(s); fault == "" && (sc.mode != modeText || sc.cond) {
-		fault = "it ends inside of " + sc.where()
+	switch sc.scan(s); {
+	case fault != "":
+		return fault
+	case sc.mode != modeText || sc.cond:
+		return "it ends inside of " + sc.where()
 	}
-	return fault
+	if fault = conditional(s); fault != "" {
+		return fault
+	}
+	return tags.end()
 }
 
 // unfit says why HTML of the data must not hold an element; "" if it may.
