@@ -208,7 +208,8 @@ func TestSendByTemplateRefuses(t *testing.T) {
 func TestFaultsOfDeclarationsHaveTheirPlace(t *testing.T) {
 	h := openHouse(t)
 	a := h.post("/v1/templates", `{"name":"N","subject":"s","text":"{{a}} {{b}}","variables":[
-		{"key":"a","type":"string"},{"key":"b","type":"number","default":"x"},{"key":"a","type":"string"},{"key":"","type":"string"}]}`)
+		{"key":"a","type":"string"},{"key":"b","type":"number","default":"x"},{"key":"a","type":"string"},{"key":"","type":"string"},
+		{"key":"c","type":"object","example":[]}]}`)
 	h.want(a, http.StatusUnprocessableEntity, string(validationFailed))
 	var pointers []string
 	for _, f := range a.body["errors"].([]any) {
@@ -218,7 +219,7 @@ func TestFaultsOfDeclarationsHaveTheirPlace(t *testing.T) {
 			t.Errorf("a line in a text: %v", fault)
 		}
 	}
-	if diff := cmp.Diff([]string{"#/variables/1/default", "#/variables/2/key", "#/variables/3/key"}, pointers); diff != "" {
+	if diff := cmp.Diff([]string{"#/variables/1/default", "#/variables/2/key", "#/variables/3/key", "#/variables/4/example"}, pointers); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -23,7 +23,9 @@ func (t *Template) declare(c *compiler) {
 		case seen[v.Key]:
 			c.faults.declared(i, "key", fmt.Sprintf("the variable %s is declared twice", excerpt(v.Key)), "")
 		case v.Default != nil && typeOf(v.Default) != v.Type:
-			c.faults.declared(i, "default", fmt.Sprintf("the default of the variable %s is %s, not a %s", excerpt(v.Key), describe(v.Default), v.Type), "")
+			c.faults.declared(i, "default", fmt.Sprintf("the default of the variable %s is %s, not %s", excerpt(v.Key), describe(v.Default), v.Type.withArticle()), "")
+		case v.Example != nil && typeOf(v.Example) != v.Type:
+			c.faults.declared(i, "example", fmt.Sprintf("the example of the variable %s is %s, not %s", excerpt(v.Key), describe(v.Example), v.Type.withArticle()), "")
 		}
 		seen[v.Key] = true
 		if v.Default != nil {

@@ -62,7 +62,12 @@ func describe(v any) string {
 		return "missing"
 	case t == "":
 		return fmt.Sprintf("a %T, which is not JSON", v)
-	case t == TypeObject || t == TypeArray:
+	}
+	return t.withArticle()
+}
+
+func (t Type) withArticle() string {
+	if t == TypeObject || t == TypeArray {
 		return "an " + string(t)
 	}
 	return "a " + string(t)
