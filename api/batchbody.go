@@ -232,7 +232,7 @@ func merge(defaults, item *node) *node {
 }
 
 // place says where in the batch a pointer into a message leads: to the message, or to
-// the defaults if what it points to comes from there.
+// the defaults if what it points to comes from there. What neither has, the message lacks.
 func (b *batchBody) place(i int, pointer string) string {
 	own := element("#/messages", i)
 	from, item := b.defaults, b.messages[i]
@@ -240,14 +240,15 @@ func (b *batchBody) place(i int, pointer string) string {
 	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "#/"), "/") {
 		mine, theirs := item.at(path, token), from.at(path, token)
 		switch {
-		case mine == nil && theirs == nil:
+		case theirs == nil, mine != nil && !mergedMembers(mine.name):
 			return own + strings.TrimPrefix(pointer, "#")
-		case mine == nil:
+		case mine == nil && !mergedMembers(theirs.name):
 			return "#/defaults" + strings.TrimPrefix(pointer, "#")
-		case theirs == nil || !mergedMembers(mine.name):
-			return own + strings.TrimPrefix(pointer, "#")
 		}
 		item, from, path = mine, theirs, path+"/"+token
+	}
+	if item == nil {
+		return "#/defaults" + strings.TrimPrefix(pointer, "#")
 	}
 	return own + strings.TrimPrefix(pointer, "#")
 }

@@ -252,6 +252,10 @@ func TestBatchByTemplate(t *testing.T) {
 	if diff := cmp.Diff(want, refused.faults()); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
+	bare := h.post("/v1/messages/batch", batch("atomic", `{"to":"bob@example.org"}`)) // all of it comes from the defaults but what is missing
+	if diff := cmp.Diff(want[:1], bare.faults()); diff != "" {
+		t.Errorf("faults of a message without variables (-want +got):\n%s", diff)
+	}
 	partial := h.post("/v1/messages/batch", batch("partial", bad))
 	h.want(partial, http.StatusAccepted, "")
 	failed := partial.body["results"].([]any)[1].(map[string]any)["error"].(map[string]any)
