@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ type furnished struct {
 	Bounced, Deferred, Delivered, Scheduled, Held, Caught string // messages
 	Failing, Healthy                                      string // webhooks
 	Delivery                                              string // a path
+	Template                                              string // one with a draft
 }
 
 // openFurnished starts one whose mail goes to mail servers as DNS names them.
@@ -102,8 +104,10 @@ func (f *furnished) history() {
 	part, err := f.Store.Deliveries.Unfollowed(f.t.Context(), email.Live, 0, 1)
 	f.must(err)
 	part.Tally = tally
-	_, err = f.Store.Deliveries.Follow(f.t.Context(), part, part.From, nil, now)
-	f.must(err)
+	counted, err := f.Store.Deliveries.Follow(f.t.Context(), part, "0-0", nil, now)
+	if f.must(err); !counted {
+		f.t.Fatal("the history was not counted")
+	}
 }
 
 func (f *furnished) domains() {
@@ -133,7 +137,7 @@ func (f *furnished) mails() {
 	for _, w := range []email.World{email.Live, email.Test} {
 		for _, s := range letters {
 			f.call(w, http.MethodPost, "/v1/templates", map[string]any{
-				"alias": s.Name, "name": s.Title, "from": shop, "subject": s.Subject, "html": s.HTML, "text": s.Text, "variables": declared(s.Variables),
+				"alias": s.Name, "name": s.Title, "from": shop, "subject": s.Subject, "html": s.HTML, "text": s.Text, "variables": declared(f.t, s),
 			}, nil)
 			f.call(w, http.MethodPost, "/v1/templates/"+s.Name+"/publish", map[string]any{}, nil)
 		}
@@ -157,6 +161,9 @@ func (f *furnished) mails() {
 		f.call(w, http.MethodPost, "/v1/messages", m, &accepted)
 		return accepted.ID
 	}
+	var edited struct{ ID string }
+	f.call(email.Live, http.MethodPatch, "/v1/templates/receipt", map[string]any{"subject": "Your receipt, with thanks"}, &edited)
+	f.Template = edited.ID
 	f.Bounced = fromTemplate(email.Live, "sign-in-code", "gone@lovelace.example", mail{"tags": []string{"sign-in"}})
 	f.Delivered = fromTemplate(email.Live, "receipt", "Ada Lovelace <ada@lovelace.example>", mail{"tags": []string{"receipt"}, "metadata": map[string]string{"order": "10042"}, "attachments": []mail{
 		{"filename": "receipt-10042.pdf", "content_type": "application/pdf", "content": base64.StdEncoding.EncodeToString([]byte("%PDF-1.7 a receipt"))},
@@ -180,16 +187,34 @@ func (f *furnished) mails() {
 	f.hold()
 }
 
-// declared are the variables of a starter as the API takes them.
-func declared(variables []starters.Variable) (out []mail) {
-	for _, v := range variables {
+// declared are the variables of a starter as the API takes them, its sample their examples.
+func declared(t *testing.T, s starters.Starter) (out []mail) {
+	var sample map[string]any
+	if err := json.Unmarshal(s.Sample, &sample); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range s.Variables {
 		m := mail{"key": v.Key, "type": v.Type, "required": v.Required, "description": v.Description}
 		if v.Default != nil {
 			m["default"] = v.Default
 		}
+		if example, ok := found(sample, v.Key); ok {
+			m["example"] = example
+		}
 		out = append(out, m)
 	}
 	return out
+}
+
+// found follows the dots of a name into data.
+func found(data map[string]any, name string) (any, bool) {
+	first, rest, deeper := strings.Cut(name, ".")
+	value, ok := data[first]
+	if !deeper {
+		return value, ok
+	}
+	inner, _ := value.(map[string]any)
+	return found(inner, rest)
 }
 
 // hold quarantines a message, as a worker that cannot do it does.
@@ -218,10 +243,11 @@ func (f *furnished) people() {
 	for name, s := range map[string]string{"checkout": "messages:send", "reports": "stats:read"} {
 		f.call(email.Live, http.MethodPost, "/v1/api-keys", map[string]any{"name": name, "scopes": []string{s}}, nil)
 	}
+	now := time.Now().UTC()
 	_, err := f.Store.Suppressions.Add(ctx, email.Live, []email.Suppression{
-		{ID: email.NewID(email.SuppressionPrefix), Email: "tired@bigmail.example", Reason: "complaint", Stream: "bulk"},
-		{ID: email.NewID(email.SuppressionPrefix), Email: "test@smallhost.example", Reason: "manual", Note: "asked by phone"},
-	}, time.Now())
+		{ID: email.NewID(email.SuppressionPrefix), Email: "tired@bigmail.example", Reason: "complaint", Stream: "bulk", CreatedAt: now.Add(-50 * time.Hour)},
+		{ID: email.NewID(email.SuppressionPrefix), Email: "test@smallhost.example", Reason: "manual", Note: "asked by phone", CreatedAt: now.Add(-3 * time.Hour)},
+	}, now)
 	f.must(err)
 	desk := signin.New(signin.Options{Store: f.Store})
 	for name, role := range map[string]store.Role{"grace": store.RoleOperator, "mary": store.RoleViewer} {
