@@ -56,24 +56,18 @@ func (a *App) openQueues(rdb redis.UniversalClient) {
 		func(ctx context.Context, n queue.Notification) error { return a.worker.Notify(ctx, n) }))
 }
 
-// startQueues begins to take jobs.
+// startQueues begins to take jobs. After an error nothing runs.
 func (a *App) startQueues() error {
 	for _, s := range a.servers {
 		if err := s.Start(); err != nil {
+			a.shutdownQueues()
 			return fmt.Errorf("start the queues: %w", err)
 		}
 	}
 	return nil
 }
 
-// stopQueues takes no new jobs; running ones go on.
-func (a *App) stopQueues() {
-	for _, s := range a.servers {
-		s.Stop()
-	}
-}
-
-// shutdownQueues waits for the running jobs, of all queues at once.
+// shutdownQueues takes no new jobs and waits for the running ones, of all queues at once.
 func (a *App) shutdownQueues() {
 	var ending sync.WaitGroup
 	for _, s := range a.servers {

@@ -57,7 +57,6 @@ func (a *App) drain(ctx context.Context, web *http.Server) error {
 	a.health.draining.Store(true)
 	a.options.Log.Info("draining: no new requests and jobs; a second signal ends at once")
 	told := time.After(a.options.Linger)
-	a.stopQueues()
 	a.shutdownQueues()
 	<-told
 	ctx, cancel := context.WithTimeout(ctx, lastRequests)
