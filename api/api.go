@@ -76,6 +76,7 @@ type door struct {
 	guesses   *strangers // by the beginning of the key
 	apiKeys   *apikey.Desk
 	waiting   chan struct{} // who waits for events
+	unsettled unsettled
 
 	explainPage *template.Template
 	publicURL   string
@@ -114,6 +115,7 @@ func newEngine(o Options) *gin.Engine {
 	d.uses, d.strangers, d.guesses = newUses(o.Store), newStrangers(o.Now), newStrangers(o.Now)
 	d.apiKeys = &apikey.Desk{Store: o.Store, Log: o.Log, Now: o.Now}
 	d.waiting = make(chan struct{}, maxWaiting)
+	d.unsettled.room = make(chan struct{}, mostUnsettled)
 	d.explainPage = newExplainPage()
 
 	e := newGin(o.TrustedProxies)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -61,6 +62,9 @@ func (d *door) onceWithin(c *call, route string, doc *document, limit time.Durat
 	}
 	held, kept, err := d.store.Answers.Hold(c.ctx(), c.key.World, key, fingerprint(http.MethodPost, route, doc.root))
 	if err != nil {
+		if errors.Is(err, store.ErrUnavailable) && held != nil { // it may be held: the answer was lost
+			d.unsettled.later(held.Drop)
+		}
 		return err
 	}
 	if held == nil {
@@ -77,22 +81,58 @@ func (d *door) onceWithin(c *call, route string, doc *document, limit time.Durat
 // holding runs do and leaves its answer, or gives the key back.
 func (d *door) holding(ctx context.Context, held *store.Held, do func(context.Context) (*reply, error)) (r *reply, err error) {
 	defer func() {
+		settle := held.Drop // refused, failed or panicked
+		if r != nil {
+			raw, encoding := encode(r)
+			if encoding != nil {
+				d.log.Error("answer not kept", "error", encoding.Error())
+				return
+			}
+			settle = func(ctx context.Context) error { return held.Keep(ctx, raw) }
+		}
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 		defer cancel()
-		var kept error
-		if r == nil { // refused, failed or panicked
-			kept = held.Drop(end)
-		} else if raw, err := encode(r); err != nil {
-			kept = err
-		} else {
-			kept = held.Keep(end, raw)
-		}
-		if kept != nil {
+		if err := settle(end); err != nil {
 			// What was done stands, and the caller is told: the key alone is not as it should be.
-			d.log.Warn("idempotency key not settled", "error", kept.Error())
+			d.log.Warn("idempotency key not settled yet", "error", err.Error())
+			d.unsettled.later(settle)
 		}
 	}()
 	return do(ctx)
+}
+
+// unsettled are Idempotency-Keys that could be neither given back nor answered while
+// Redis was away: without it a caller who repeats a request would be told for a minute
+// that it is in progress. More than there is room for are left to their time.
+type unsettled struct{ room chan struct{} }
+
+// How many are settled later at a time, and how often that is tried: until the key is
+// free anyway.
+const (
+	mostUnsettled = 1000
+	settlings     = 60
+	settlePause   = time.Second
+)
+
+// later settles a key as soon as Redis answers, and once more after that: the request to
+// hold it may have been under way still.
+func (u *unsettled) later(settle func(context.Context) error) {
+	select {
+	case u.room <- struct{}{}:
+	default:
+		return
+	}
+	go func() {
+		defer func() { <-u.room }()
+		for tries, settled := 0, 0; tries < settlings && settled < 2; tries++ {
+			time.Sleep(settlePause)
+			ctx, cancel := context.WithTimeout(context.Background(), storeLimit)
+			if settle(ctx) == nil {
+				settled++
+			}
+			cancel()
+		}
+	}()
 }
 
 // replied sends an answer.

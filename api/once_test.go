@@ -18,7 +18,7 @@ func (h *house) holder(key string) (*door, *store.Held) {
 	if err != nil || held == nil {
 		h.t.Fatalf("hold: %v, %v", held, err)
 	}
-	return &door{store: h.store, log: slog.New(slog.NewTextHandler(h.logs, nil))}, held
+	return &door{store: h.store, log: slog.New(slog.NewTextHandler(h.logs, nil)), unsettled: unsettled{make(chan struct{}, 1)}}, held
 }
 
 // free reports whether another request could have the key.

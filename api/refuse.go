@@ -28,6 +28,9 @@ const (
 // refuse answers an error as a problem document.
 func (d *door) refuse(g *gin.Context, err error) {
 	p := problemFor(err)
+	if p.code == queueFull && !keepsContent(g.FullPath()) {
+		p = &problem{code: serviceUnavailable, detail: "The store of the service is full. Try again later."}
+	}
 	if kind := problemKinds()[p.code]; kind.status >= http.StatusInternalServerError {
 		level := slog.LevelError
 		if g.Request.Context().Err() != nil {
@@ -37,6 +40,13 @@ func (d *door) refuse(g *gin.Context, err error) {
 			"code", string(p.code), "error", err.Error())
 	}
 	d.writeProblem(g, p)
+}
+
+// keepsContent tells the routes that bring mail or templates: the others change what is
+// there, and queue_full would tell their callers of mail that they did not bring.
+func keepsContent(route string) bool {
+	route = strings.TrimPrefix(route, "/v1")
+	return slices.Contains([]string{"/messages", "/messages/batch", "/messages/raw"}, route) || strings.HasPrefix(route, "/templates")
 }
 
 // writeProblem sends a problem with the header fields that belong to its status, once

@@ -5,12 +5,17 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"postrider/internal/redistest"
 	"postrider/smtpclient/smtptest"
@@ -149,7 +154,9 @@ func TestServeMetrics(t *testing.T) {
 	t.Parallel()
 	sink := smtptest.New(t, smtptest.Options{Script: smtptest.Script{"RCPT u2@b.test": {smtptest.Reply("550 5.1.1 no such user")}}})
 	i := install(t, relay(sink))
+	i.environ = append(i.environ, "POSTRIDER_WEBHOOK_ALLOWED_NETWORKS=127.0.0.0/8")
 	p := i.serve()
+	told := i.hook(p)
 	for k := range 3 {
 		id := i.post(p, fmt.Sprintf("u%d@b.test", k))
 		p.await("final", func() bool { s := i.status(p, id); return s == "delivered" || s == "bounced" })
@@ -157,7 +164,8 @@ func TestServeMetrics(t *testing.T) {
 	var body string
 	p.await("the numbers of all three", func() bool {
 		_, body = p.get("/metrics")
-		return strings.Contains(body, "postrider_attempts_total 3")
+		return strings.Contains(body, "postrider_attempts_total 3") && told.Load() == 6 &&
+			strings.Contains(body, `postrider_webhook_pending{world="live"} 0`)
 	})
 	for _, want := range []string{
 		`postrider_accepted_messages_total{world="live"} 3`,
@@ -180,16 +188,37 @@ func TestServeMetrics(t *testing.T) {
 			t.Errorf("no %s in:\n%s", want, body)
 		}
 	}
-	manual := operations(t)
-	for line := range strings.Lines(body) {
-		name, ok := strings.CutPrefix(line, "# TYPE ")
-		if name, _, _ = strings.Cut(name, " "); ok && strings.HasPrefix(name, "postrider_") && !strings.Contains(manual, "`"+name+"`") {
-			t.Errorf("docs/operations.md does not tell of %s", name)
+	var served, listed []string
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (postrider_\w+) `).FindAllStringSubmatch(body, -1) {
+		served = append(served, m[1])
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `postrider_.*$").FindAllString(operations(t), -1) {
+		names, _, _ := strings.Cut(row[2:], " | ")
+		for _, m := range regexp.MustCompile("`(postrider_\\w+)`").FindAllStringSubmatch(names, -1) {
+			listed = append(listed, m[1])
 		}
+	}
+	slices.Sort(served)
+	slices.Sort(listed)
+	if diff := cmp.Diff(listed, served); diff != "" {
+		t.Errorf("the metrics that docs/operations.md lists and those that are served (-listed +served):\n%s", diff)
 	}
 	if strings.Contains(body, "b.test") || strings.Contains(body, "@") {
 		t.Errorf("a domain or address in the metrics:\n%s", body)
 	}
+}
+
+// hook makes a webhook for all that happens to messages, and counts what it is told.
+func (i *installation) hook(p *process) (told *atomic.Int64) {
+	i.t.Helper()
+	told = new(atomic.Int64)
+	endpoint := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { told.Add(1) }))
+	i.t.Cleanup(endpoint.Close)
+	a, err := i.call(p, "POST", "/v1/webhooks", `{"url":"`+endpoint.URL+`","events":["message.*"]}`)
+	if err != nil || a.status != http.StatusCreated {
+		i.t.Fatalf("hook: %d %v %v", a.status, a.body, err)
+	}
+	return told
 }
 
 // TestServeReady reads /readyz and the first line of the log.
@@ -211,6 +240,9 @@ func TestServeReady(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(body), &answer); err != nil || status != http.StatusOK || !answer.Ready {
 		t.Fatalf("%d %v\n%s", status, err, body)
+	}
+	if strings.Contains(body, "default-user") {
+		t.Errorf("loopback is taken for a network: %s", body)
 	}
 	if d := answer.Checks["durability"]; !d.OK || !strings.Contains(d.Detail, "everysec: up to 1 s of accepted mail may be lost") {
 		t.Errorf("durability: %+v", d)
@@ -285,8 +317,11 @@ func TestServeRedisGone(t *testing.T) {
 	sink := smtptest.New(t, smtptest.Options{})
 	i := install(t, relay(sink))
 	through := newProxy(t, strings.TrimPrefix(i.environ[0], "POSTRIDER_REDIS_URL="))
-	i.environ = append(i.environ, "POSTRIDER_REDIS_URL="+through.url)
+	i.environ = append(i.environ, "POSTRIDER_REDIS_URL="+through.url, "POSTRIDER_WEBHOOK_ALLOWED_NETWORKS=127.0.0.0/8")
 	p := i.serve()
+	told := i.hook(p)
+	i.post(p, "before@b.test")
+	p.await("the webhook is told", func() bool { return told.Load() == 2 })
 	through.cut(true)
 	p.await("503 of /readyz", func() bool { status, _ := p.get("/readyz"); return status == 503 })
 	if _, body := p.get("/metrics"); !strings.Contains(body, "postrider_redis_up 0") {
@@ -318,6 +353,11 @@ func TestServeRedisGone(t *testing.T) {
 		return err == nil && a.status == 202
 	})
 	promised("delivery", func() bool { return i.status(p, a.body["id"].(string)) == "delivered" })
+	promised("call of the webhook for it", func() bool { return told.Load() >= 4 }) // queued, delivered
+	promised("end of all deliveries to it", func() bool {
+		_, body := p.get("/metrics")
+		return strings.Contains(body, `postrider_webhook_pending{world="live"} 0`)
+	})
 	promised("200 of /readyz", func() bool { status, _ := p.get("/readyz"); return status == 200 })
 }
 

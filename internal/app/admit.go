@@ -59,7 +59,7 @@ func (a *App) openGuard() error {
 		a.options.Log.Warn("no POSTRIDER_DATA_DIR: a Redis that was emptied while every process was away is not noticed")
 	}
 	a.health.mirrored = dir != ""
-	a.guard = a.Store.Guard(store.GuardOptions{Allowed: c.AllowUnsafe, DataDir: dir, Log: a.options.Log, Restarted: func() {
+	a.guard = a.Store.Guard(store.GuardOptions{Allowed: c.AllowUnsafe, DataDir: dir, Log: a.options.Log, Every: a.options.Pace.Inspect, Restarted: func() {
 		if a.worker != nil {
 			a.worker.SweepNow()
 		}

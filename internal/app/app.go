@@ -66,6 +66,7 @@ type Pace struct {
 	Sandbox  time.Duration
 	Sweep    time.Duration
 	Beat     time.Duration
+	Inspect  time.Duration // between two looks at the settings of Redis
 	Drain    time.Duration // how long running transactions are waited for at the end
 }
 

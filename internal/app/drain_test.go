@@ -1,11 +1,17 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"postrider/internal/app"
 	"postrider/internal/config"
@@ -120,4 +126,84 @@ func TestWorkerWithoutAPI(t *testing.T) {
 	if response.StatusCode != http.StatusNotFound {
 		t.Errorf("POST /messages of a worker: %d", response.StatusCode)
 	}
+}
+
+// TestRedisWeakened: settings that are weakened while the service runs show in /readyz
+// and in the log, and so does that they were mended.
+func TestRedisWeakened(t *testing.T) {
+	sink := smtptest.New(t, smtptest.Options{})
+	redisURL := redistest.Server(t)
+	var log syncBuffer
+	pace := quick()
+	pace.Inspect = 50 * time.Millisecond
+	s := serve(t, app.Options{
+		Config: config.Config{
+			RedisURL: redisURL, HTTPAddr: "127.0.0.1:0", Hostname: "mail.acme.test", ReturnPathDomain: "bounces.acme.test",
+			Relay: "smtp://" + sink.Addr().String(), Concurrency: 16, Envelope: "domain",
+		},
+		Secret: secret.New(), Pace: pace, Log: slog.New(slog.NewJSONHandler(&log, nil)),
+	})
+	options, err := redis.ParseURL(redisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(options)
+	defer rdb.Close()
+	for _, c := range []struct{ name, weak, strong, word string }{
+		{"appendonly", "no", "yes", "no-append-only"},
+		{"appendfsync", "no", "everysec", "no-fsync"},
+		{"maxmemory-policy", "allkeys-lru", "noeviction", "eviction"},
+	} {
+		for _, step := range []struct {
+			value, said string
+			status      int
+		}{{c.weak, `"fault":"` + c.word + `","allowed":false`, 503}, {c.strong, `"msg":"Redis: no longer","fault":"` + c.word + `"`, 200}} {
+			if err := rdb.ConfigSet(t.Context(), c.name, step.value).Err(); err != nil {
+				t.Fatal(err)
+			}
+			until := time.Now().Add(20 * time.Second)
+			for {
+				status, body := s.ready()
+				if status == step.status && strings.Contains(body, c.word+": ") == (status == 503) && strings.Contains(log.String(), step.said) {
+					break
+				}
+				if time.Now().After(until) {
+					t.Fatalf("%s %s: /readyz %d %s\nlog %s", c.name, step.value, status, body, log.String())
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+	}
+}
+
+// syncBuffer is a bytes.Buffer for several goroutines.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// ready asks for /readyz.
+func (s *service) ready() (status int, body string) {
+	response, err := http.Get(s.URL() + "/readyz")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	raw, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return response.StatusCode, string(raw)
 }

@@ -58,6 +58,14 @@ type traveller struct {
 // New wraps a client.
 func New(rdb redis.UniversalClient) *Client { return &Client{UniversalClient: rdb, free: lanes} }
 
+// Options are those of the client it wraps, nil if that has not one address.
+func (c *Client) Options() *redis.Options {
+	if one, ok := c.UniversalClient.(interface{ Options() *redis.Options }); ok {
+		return one.Options()
+	}
+	return nil
+}
+
 // EvalSha runs a loaded script.
 func (c *Client) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
 	if size(args) > maxBaggage {

@@ -79,7 +79,8 @@ return 1
 
 // Hold takes an Idempotency-Key for one request. If an earlier one with this
 // fingerprint was answered, answer is what it kept, and held is nil. Errors:
-// ErrInProgress, ErrIdempotencyReused.
+// ErrInProgress, ErrIdempotencyReused; ErrUnavailable, with which held may be held all
+// the same: drop it.
 func (a *Answers) Hold(ctx context.Context, w email.World, key string, fingerprint [32]byte) (held *Held, answer []byte, err error) {
 	print := base64.RawURLEncoding.EncodeToString(fingerprint[:])
 	held = &Held{
@@ -88,7 +89,7 @@ func (a *Answers) Hold(ctx context.Context, w email.World, key string, fingerpri
 	}
 	standing, err := a.hold.Run(ctx, a.rdb, []string{held.name}, held.value, heldFor.Milliseconds()).Text()
 	if err != nil {
-		return nil, nil, fmt.Errorf("hold an idempotency key: %w", err)
+		return held, nil, fmt.Errorf("hold an idempotency key: %w", err)
 	}
 	if standing == held.value {
 		return held, nil, nil

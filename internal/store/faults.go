@@ -44,7 +44,7 @@ func (i *Inspection) judgeFile(a *answers) {
 	}
 	switch i.Level {
 	case LevelEverySec:
-		i.add(false, "everysec", "appendfsync is everysec: a power cut may lose the mail accepted in the last second (a crash of Redis alone loses none); set appendfsync always to lose none")
+		i.add(false, "everysec", "appendfsync is everysec: a power cut may lose the mail accepted in the last second, and so may a crash of Redis while its disk is slow; set appendfsync always to lose none")
 	case LevelNo:
 		i.add(true, "no-fsync", "appendfsync is no: a power cut may lose the mail of the last half minute; set appendfsync always, or everysec")
 	case "":

@@ -8,7 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"postrider/internal/redistest"
 )
@@ -94,6 +97,57 @@ func TestGuardFollowsSettingsAndMemory(t *testing.T) {
 		t.Errorf("Run ended: %v", err)
 	default:
 	}
+}
+
+// silentRedis forbids everything that it is asked, and notes when it was for its settings.
+type silentRedis struct{ asked []time.Time }
+
+func (s *silentRedis) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (s *silentRedis) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(context.Context, []redis.Cmder) error { return errSilent }
+}
+
+func (s *silentRedis) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(_ context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "config" && cmd.Args()[2] == "appendfsync" {
+			s.asked = append(s.asked, time.Now())
+		}
+		cmd.SetErr(errSilent)
+		return errSilent
+	}
+}
+
+// errSilent is how Redis forbids a command.
+const errSilent = forbiddance("NOPERM no")
+
+type forbiddance string
+
+func (f forbiddance) Error() string { return string(f) }
+func (forbiddance) RedisError()     {}
+
+func TestGuardLooksEvery30Seconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent := new(silentRedis)
+		rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+		defer rdb.Close()
+		rdb.AddHook(silent)
+		g := New(rdb, Options{}).Guard(GuardOptions{})
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Second)
+		defer cancel()
+		begun := time.Now()
+		if err := g.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(silent.asked); n != 10 {
+			t.Errorf("%d inspections in 5 minutes, want 10", n)
+		}
+		for i, at := range silent.asked {
+			if got, want := at.Sub(begun), time.Duration(i+1)*30*time.Second; got != want {
+				t.Errorf("inspection %d after %v, want %v", i+1, got, want)
+			}
+		}
+	})
 }
 
 func TestGuardSeesARestart(t *testing.T) {

@@ -153,11 +153,13 @@ func forbidden(err error) bool {
 }
 
 func describe(rdb redis.UniversalClient) (local, secured, encrypted bool) {
-	c, ok := rdb.(*redis.Client)
-	if !ok {
-		return false, true, true // its options are not to be had: say nothing of them
+	var o *redis.Options
+	if one, ok := rdb.(interface{ Options() *redis.Options }); ok {
+		o = one.Options()
 	}
-	o := c.Options()
+	if o == nil {
+		return false, true, true // not to be had: say nothing of them
+	}
 	return o.Network == "unix" || isLoopback(o.Addr), o.Password != "" || o.CredentialsProvider != nil, o.TLSConfig != nil
 }
 

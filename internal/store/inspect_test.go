@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/tls"
 	"errors"
 	"slices"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"postrider/internal/convoy"
 	"postrider/internal/redistest"
 )
 
@@ -109,6 +111,27 @@ func TestInspectNobody(t *testing.T) {
 	got, err := New(connect(t, "redis://127.0.0.1:1"), Options{InProcess: true}).Inspect(t.Context())
 	if err != nil || got.Level != LevelMemory || len(got.Faults) != 0 {
 		t.Errorf("in process: %+v, %v", got, err)
+	}
+}
+
+// The service wraps its client: how Redis is reached is seen through that.
+func TestInspectSeesHowRedisIsReached(t *testing.T) {
+	for _, c := range []struct {
+		o    redis.Options
+		want [3]bool // local, secured, encrypted
+	}{
+		{redis.Options{Addr: "192.0.2.1:6379"}, [3]bool{}},
+		{redis.Options{Addr: "192.0.2.1:6379", Password: "p", TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}}, [3]bool{false, true, true}},
+		{redis.Options{Addr: "127.0.0.1:6379"}, [3]bool{true, false, false}},
+	} {
+		client := redis.NewClient(&c.o)
+		defer client.Close()
+		for name, rdb := range map[string]redis.UniversalClient{"bare": client, "wrapped": convoy.New(client)} {
+			local, secured, encrypted := describe(rdb)
+			if got := [3]bool{local, secured, encrypted}; got != c.want {
+				t.Errorf("%s, %s: %v, want %v", c.o.Addr, name, got, c.want)
+			}
+		}
 	}
 }
 
