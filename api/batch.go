@@ -35,7 +35,7 @@ func (d *door) sendBatch(c *call) error {
 			return c.replay(kept)
 		}
 	}
-	b, err := d.readBatch(doc)
+	b, err := d.readBatch(doc, request.IdempotencyKey)
 	if err != nil {
 		return err
 	}
@@ -102,6 +102,8 @@ type itemError struct {
 	Detail  string   `json:"detail"`
 	Missing []string `json:"missing,omitempty"` // variables of a template
 	Errors  []fault  `json:"errors"`
+	// Truncated means that there are more errors.
+	Truncated bool `json:"truncated,omitempty"`
 }
 
 func (b *batchBody) view(batch *intake.Batch, w email.World, now time.Time) batchView {
@@ -123,9 +125,9 @@ func (b *batchBody) results(batch *intake.Batch) []resultView {
 		}
 		p := problemFor(item.Err)
 		out[i].Status = "rejected"
-		out[i].Error = &itemError{Code: p.code, Detail: p.detail, Missing: p.missing, Errors: b.faultsAt(i, p)}
-		if len(out[i].Error.Errors) > maxErrors {
-			out[i].Error.Errors = out[i].Error.Errors[:maxErrors]
+		out[i].Error = &itemError{
+			Code: p.code, Detail: p.detail, Missing: p.missing,
+			Errors: b.faultsAt(i, p), Truncated: len(p.errors) > maxErrors,
 		}
 	}
 	return out
@@ -140,22 +142,30 @@ func (b *batchBody) refusal(batch *intake.Batch, w email.World, now time.Time) e
 		}
 	}
 	faults := faultsOf(b.faults)
+	more := 0                    // that are not looked at: the answer has no room for them
 	seen := make(map[fault]bool) // a fault of the defaults is one, however many messages have it
 	for i, item := range batch.Items {
 		if item.Err == nil {
 			continue
 		}
-		for _, f := range b.faultsAt(i, problemFor(item.Err)) {
+		p := problemFor(item.Err)
+		more += max(len(p.errors)-maxErrors, 0)
+		for _, f := range b.faultsAt(i, p) {
 			if !seen[f] {
 				seen[f] = true
 				faults = append(faults, f)
 			}
 		}
 	}
-	return invalidBody(faults)
+	refused := invalidBody(faults)
+	if more > 0 {
+		refused.detail, refused.truncated = fmt.Sprintf("More than %d members are invalid.", maxErrors), true
+	}
+	return refused
 }
 
-// faultsAt are the errors of a problem of one message, where they stand in the batch.
+// faultsAt are the errors of a problem of one message, where they stand in the batch: no
+// more than an answer has, for to find the place of each takes time.
 func (b *batchBody) faultsAt(i int, p *problem) []fault {
 	if len(p.errors) == 0 {
 		pointer := element("#/messages", i)
@@ -164,8 +174,9 @@ func (b *batchBody) faultsAt(i int, p *problem) []fault {
 		}
 		return []fault{{Pointer: pointer, Code: string(p.code), Detail: p.detail}}
 	}
-	out := make([]fault, len(p.errors))
-	for k, f := range p.errors {
+	listed := p.errors[:min(len(p.errors), maxErrors)]
+	out := make([]fault, len(listed))
+	for k, f := range listed {
 		out[k] = f
 		out[k].Pointer = b.place(i, f.Pointer)
 	}

@@ -243,6 +243,11 @@ func TestBatchRefuses(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
+	// One key cannot stand for the whole and for one of its messages.
+	own := h.post("/v1/messages/batch", batchOf("", minimal, with(`"idempotency_key":"k"`)), header("Idempotency-Key", "k"))
+	if diff := cmp.Diff([]string{"#/messages/1/idempotency_key mutually_exclusive"}, own.faults()); diff != "" {
+		t.Errorf("the key of the batch (-want +got):\n%s", diff)
+	}
 	h.wantNothing()
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"postrider/internal/intake"
@@ -20,9 +21,9 @@ type batchBody struct {
 // maxBatchContent bounds the text of all messages of a batch, each with the defaults.
 const maxBatchContent = 64 << 20
 
-// readBatch reads the body of a batch. What is wrong with a message stays with its item.
-// Errors: *problem for one that is too large.
-func (d *door) readBatch(doc *document) (*batchBody, error) {
+// readBatch reads the body of a batch, whose own key is none of a message. What is wrong
+// with a message stays with its item. Errors: *problem for one that is too large.
+func (d *door) readBatch(doc *document, key string) (*batchBody, error) {
 	var (
 		b   batchBody
 		dec decoder
@@ -39,7 +40,7 @@ func (d *door) readBatch(doc *document) (*batchBody, error) {
 		}
 	}
 	b.faults = dec.faults
-	keys := make(map[string]bool)
+	keys := map[string]bool{key: true}
 	for _, m := range b.messages {
 		b.items = append(b.items, b.item(m, keys))
 	}
@@ -151,7 +152,7 @@ func (b *batchBody) item(m *node, keys map[string]bool) intake.Request {
 		case !validIdempotencyKey(*value):
 			dec.fault(at, intake.InvalidFormat, "must be 1 to 255 characters of visible ASCII, spaces only inside")
 		case keys[*value]:
-			dec.fault(at, intake.MutuallyExclusive, "is the idempotency_key of an earlier message")
+			dec.fault(at, intake.MutuallyExclusive, "is that of an earlier message, or of the batch")
 		default:
 			keys[*value] = true
 			r.IdempotencyKey, r.Fingerprint = *value, fingerprint(http.MethodPost, sendRoute, merged)
@@ -234,34 +235,32 @@ func merge(defaults, item *node) *node {
 // place says where in the batch a pointer into a message leads: to the message, or to
 // the defaults if what it points to comes from there. What neither has, the message lacks.
 func (b *batchBody) place(i int, pointer string) string {
-	own := element("#/messages", i)
+	own := element("#/messages", i) + strings.TrimPrefix(pointer, "#")
 	from, item := b.defaults, b.messages[i]
-	path := "#"
 	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "#/"), "/") {
-		mine, theirs := item.at(path, token), from.at(path, token)
+		mine, theirs := item.at(token), from.at(token)
 		switch {
 		case theirs == nil, mine != nil && !mergedMembers(mine.name):
-			return own + strings.TrimPrefix(pointer, "#")
+			return own
 		case mine == nil && !mergedMembers(theirs.name):
 			return "#/defaults" + strings.TrimPrefix(pointer, "#")
 		}
-		item, from, path = mine, theirs, path+"/"+token
+		item, from = mine, theirs
 	}
 	if item == nil {
 		return "#/defaults" + strings.TrimPrefix(pointer, "#")
 	}
-	return own + strings.TrimPrefix(pointer, "#")
+	return own
 }
 
-// at is the member that a reference token names in the object at a path.
-func (n *node) at(path, token string) *node {
+// at is the member of an object that a reference token of a fragment names (RFC 6901 6).
+func (n *node) at(token string) *node {
 	if n == nil || n.kind != objectKind {
 		return nil
 	}
-	for _, m := range n.children {
-		if m.given() && member(path, m.name) == path+"/"+token {
-			return m
-		}
+	name, err := url.PathUnescape(token)
+	if err != nil {
+		return nil
 	}
-	return nil
+	return n.child(strings.NewReplacer("~1", "/", "~0", "~").Replace(name))
 }

@@ -3,10 +3,13 @@ package api
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Whatever a body is, it costs memory in proportion to what is read of it, and an
@@ -62,6 +65,40 @@ func TestHostileBodiesAreBounded(t *testing.T) {
 		}
 		if len(a.raw) > 16<<10 {
 			t.Errorf("%s: the answer has %d octets", c.name, len(a.raw))
+		}
+	}
+}
+
+// What is wrong with a message of a batch is shown where it stands, which must not cost
+// the more for each the more there is.
+func TestHostileBatchesAreBounded(t *testing.T) {
+	h := openHouse(t)
+	members := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `"m%d":1,`, i)
+		}
+		return `{` + b.String() + `"z":1}`
+	}
+	for name, body := range map[string]string{
+		"one message":  batchOf("", members(90_000)),
+		"many":         batchOf("", slices.Repeat([]string{members(190)}, 500)...),
+		"the defaults": batchOf(`"defaults":`+members(190)+`,`, slices.Repeat([]string{`{}`}, 500)...),
+	} {
+		began := time.Now()
+		atomic := h.post("/v1/messages/batch", body)
+		h.want(atomic, 422, string(validationFailed))
+		if len(atomic.faults()) != maxErrors || atomic.body["truncated"] != true {
+			t.Errorf("%s: %d faults, truncated %v", name, len(atomic.faults()), atomic.body["truncated"])
+		}
+		partial := h.post("/v1/messages/batch", strings.Replace(body, "{", `{"mode":"partial",`, 1))
+		h.want(partial, 422, string(batchRejected))
+		first, _ := partial.results()[0]["error"].(map[string]any)
+		if list, _ := first["errors"].([]any); len(list) != maxErrors || first["truncated"] != true {
+			t.Errorf("%s: an error of %d faults, truncated %v", name, len(list), first["truncated"])
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("%s took %v", name, took)
 		}
 	}
 }

@@ -142,6 +142,7 @@ type problem struct {
 	missing       []string // variables of a template
 	line, column  int      // in a template; 0: nowhere
 	results       []resultView
+	truncated     bool // there are more errors, beyond those of an answer
 }
 
 func (p *problem) Error() string { return string(p.code) + ": " + p.detail }
@@ -201,7 +202,7 @@ func (p *problem) body(requestID string) problemBody {
 		Resource: p.resource, MessageStatus: p.messageStatus, Domain: p.domain, DomainID: p.domainID,
 		LimitBytes: p.limitBytes, ActualBytes: p.actualBytes, Errors: p.errors,
 		ExistingID: p.existingID, CurrentETag: p.currentETag, Missing: p.missing, Line: p.line, Column: p.column,
-		Quota: p.quota, ResetsAt: p.resetsAt, Results: p.results,
+		Quota: p.quota, ResetsAt: p.resetsAt, Results: p.results, Truncated: p.truncated,
 	}
 	if len(b.Errors) > maxErrors {
 		b.Errors, b.Truncated = b.Errors[:maxErrors], true

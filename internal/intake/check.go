@@ -94,12 +94,17 @@ func (c *checker) bodies() {
 	c.generateText = hasHTML && text == nil
 }
 
+// No text has a NUL (RFC 2045 2.7, 2.8), which some programs take for its end.
+const faultNUL = "has a NUL"
+
 func (c *checker) body(pointer, s string) string {
 	switch {
 	case len(s) > c.desk.options.Limits.Body:
 		c.faults.addf(pointer, TooLong, "has more than %d octets", c.desk.options.Limits.Body)
 	case !utf8.ValidString(s):
 		c.faults.add(pointer, InvalidFormat, "is not UTF-8")
+	case strings.IndexByte(s, 0) >= 0:
+		c.faults.add(pointer, InvalidFormat, faultNUL)
 	}
 	return s
 }

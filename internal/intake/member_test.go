@@ -39,6 +39,8 @@ func badTexts() []badMember {
 		{"empty bodies", func(d *intake.Draft) { d.Text, d.HTML = ptr(""), ptr("") }, "#/text required"},
 		{"text not UTF-8", func(d *intake.Draft) { d.Text = ptr("\xff") }, "#/text invalid_format"},
 		{"html not UTF-8", func(d *intake.Draft) { d.HTML = ptr("\xff") }, "#/html invalid_format"},
+		{"NUL in the text", func(d *intake.Draft) { d.Text = ptr("a\x00b") }, "#/text invalid_format"},
+		{"NUL in the html", func(d *intake.Draft) { d.HTML = ptr("<p>a\x00b</p>") }, "#/html invalid_format"},
 	}
 }
 

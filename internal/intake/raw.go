@@ -190,11 +190,11 @@ func (m *rawMail) field(field []byte) {
 	m.found[lower] = value
 }
 
-// occursOnce: RFC 5322 3.6, RFC 2045.
+// occursOnce: RFC 5322 3.6, RFC 2045, RFC 2183.
 func occursOnce(name string) bool {
 	switch name {
 	case "from", "sender", "reply-to", "to", "cc", "bcc", "message-id", "in-reply-to", "references", "subject", "date",
-		"mime-version", "content-type", "content-transfer-encoding":
+		"mime-version", "content-type", "content-transfer-encoding", "content-disposition":
 		return true
 	}
 	return false
@@ -222,7 +222,7 @@ func (m *rawMail) lines(part []byte) {
 			m.fault("", TooLong, fmt.Sprintf("has a line of more than %d octets (RFC 5322 2.1.1)", maxRawLine))
 			return
 		case bytes.IndexByte(line, 0) >= 0:
-			m.fault("", InvalidFormat, "has a NUL")
+			m.fault("", InvalidFormat, faultNUL)
 			return
 		}
 	}

@@ -44,6 +44,12 @@ func (m *rawMail) part(e *message.Entity, depth int, count *int) {
 		}
 		return
 	}
+	for _, name := range []string{"Content-Type", "Content-Transfer-Encoding", "Content-Disposition"} {
+		if len(e.Header.Values(name)) > 1 {
+			m.fault(name, TooMany, "of a part may be there once")
+			return
+		}
+	}
 	kind, params, err := mime.ParseMediaType(e.Header.Get("Content-Type"))
 	if err != nil && e.Header.Get("Content-Type") != "" {
 		m.fault("Content-Type", InvalidFormat, "of a part is not a media type (RFC 2045 5.1)")
@@ -53,7 +59,15 @@ func (m *rawMail) part(e *message.Entity, depth int, count *int) {
 		m.multipart(e, params["boundary"], depth, count)
 		return
 	}
-	_, disposition, _ := mime.ParseMediaType(e.Header.Get("Content-Disposition"))
+	if kind == "message/rfc822" || kind == "message/global" {
+		m.enclosed(e, depth, count)
+		return
+	}
+	_, disposition, err := mime.ParseMediaType(e.Header.Get("Content-Disposition"))
+	if err != nil && e.Header.Get("Content-Disposition") != "" {
+		m.fault("Content-Disposition", InvalidFormat, "of a part cannot be read (RFC 2183)")
+		return
+	}
 	for _, name := range []string{disposition["filename"], params["name"]} {
 		if decoded, err := new(mime.WordDecoder).DecodeHeader(name); err == nil {
 			name = decoded
@@ -63,6 +77,16 @@ func (m *rawMail) part(e *message.Entity, depth int, count *int) {
 			return
 		}
 	}
+}
+
+// enclosed goes through a mail that is part of another (RFC 2046 5.2.1).
+func (m *rawMail) enclosed(e *message.Entity, depth int, count *int) {
+	inner, err := message.Read(e.Body)
+	if inner == nil || err != nil && !readable(err) {
+		m.fault("Content-Type", InvalidFormat, "is a mail within the mail that cannot be read")
+		return
+	}
+	m.part(inner, depth+1, count)
 }
 
 func (m *rawMail) multipart(e *message.Entity, boundary string, depth int, count *int) {

@@ -188,6 +188,9 @@ func (c *checker) takeHead(l *library.Letter) error {
 	if strings.TrimSpace(l.HTML) == "" && strings.TrimSpace(l.Text) == "" {
 		fail("a mail", "has no text")
 	}
+	if strings.IndexByte(l.HTML, 0) >= 0 || strings.IndexByte(l.Text, 0) >= 0 {
+		fail("a mail", faultNUL)
+	}
 	if len(faults) > 0 {
 		return &TemplateRefused{Code: TemplateRenderFailed, Detail: "The template makes no mail of these variables.", Faults: faults}
 	}
