@@ -32,7 +32,7 @@ type templateForm struct {
 	Sample                         string
 	Choice                         frameChoice
 	Part                           string // that is in front
-	data, model, examples          map[string]any
+	data, model                    map[string]any
 	sampleFault                    *library.Fault
 	before                         *library.Stored
 }
