@@ -27,6 +27,9 @@ func faultsOf(t *store.Template, shown *library.Preview, more []library.Fault) m
 	by := map[string][]faultView{}
 	add := func(f library.Fault) {
 		field, rest, deeper := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(f.Pointer, "#"), "/"), "/")
+		if field == "variables" && strings.HasSuffix(rest, "/example") {
+			field, deeper = "sample", false // where the page has the examples
+		}
 		if deeper {
 			f.Detail = strings.ReplaceAll(rest, "/", " ") + " " + f.Detail
 		}

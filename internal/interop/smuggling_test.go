@@ -115,7 +115,7 @@ func TestNothingIsSmuggled(t *testing.T) {
 			}
 		}
 	}
-	if len(accepted) < 6*len(ends()) || refused == 0 {
+	if len(accepted) < 6*(len(ends())-1) || refused == 0 { // no field has room for the NUL
 		t.Errorf("%d accepted, %d refused: the fields are not what they were", len(accepted), refused)
 	}
 	for domain, server := range routes {
