@@ -205,7 +205,7 @@ func (h *house) sendRaw(to, text string) string {
 	data := "From: " + word + " <hi@acme.test>\r\nTo: " + word + " <" + to + ">\r\nSubject: " + word + "\r\nX-Note: " + word +
 		"\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n" + folded +
 		"\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n" + folded +
-		"\r\n--b\r\nContent-Type: application/x\r\nContent-Disposition: attachment; filename*=utf-8''" + url.PathEscape(text) + "\r\n\r\nx\r\n--b--\r\n"
+		"\r\n--b\r\nContent-Type: application/x\r\nContent-Disposition: attachment; filename*=utf-8''" + strings.ReplaceAll(url.QueryEscape(text), "+", "%20") + "\r\n\r\nx\r\n--b--\r\n"
 	request, err := http.NewRequest(http.MethodPost, h.URL()+"/v1/messages/raw", strings.NewReader(data))
 	h.must(err)
 	request.Header.Set("Authorization", "Bearer "+h.keys[email.Test])
