@@ -19,7 +19,7 @@ type ServerOptions struct {
 	Class         string
 	Concurrency   int           // jobs at once
 	Takers        int           // that ask Redis for jobs side by side, default 1
-	CheckInterval time.Duration // between two looks into an idle queue, of all takers; default 10 ms
+	CheckInterval time.Duration // idle pick-up, default 10 ms
 	DrainTimeout  time.Duration // how long Shutdown waits for handlers, default 90 s
 	Log           *slog.Logger  // nil: silent
 }
@@ -47,6 +47,8 @@ const (
 	defaultDrainTimeout  = 90 * time.Second
 	// delayedInterval is how often jobs whose time has come are moved on.
 	delayedInterval = time.Second
+	// helpInterval is how often the takers behind the first look into an idle queue.
+	helpInterval = 200 * time.Millisecond
 	// lastGrace is how long Shutdown waits for handlers whose context it ended.
 	lastGrace = 10 * time.Second
 )
@@ -80,7 +82,7 @@ func NewServer[J Kind](rdb redis.UniversalClient, o ServerOptions, h Handler[J])
 
 // takers are asynq servers that share the concurrency. A server of asynq waits for the
 // answer before it asks for the next job: one alone would let workers stand idle
-// beside a full queue. Together they look into an idle one as often as one would.
+// beside a full queue.
 func takers(rdb redis.UniversalClient, o ServerOptions, log *slog.Logger) []*asynq.Server {
 	n := max(1, min(o.Takers, o.Concurrency))
 	out := make([]*asynq.Server, n)
@@ -88,7 +90,7 @@ func takers(rdb redis.UniversalClient, o ServerOptions, log *slog.Logger) []*asy
 		out[i] = asynq.NewServerFromRedisClient(rdb, asynq.Config{
 			Concurrency:              (o.Concurrency + i) / n, // the shares add up to all
 			Queues:                   map[string]int{o.Class: 1},
-			TaskCheckInterval:        o.CheckInterval * time.Duration(n),
+			TaskCheckInterval:        checkInterval(o, i),
 			DelayedTaskCheckInterval: delayedInterval,
 			ShutdownTimeout:          o.DrainTimeout,
 			RetryDelayFunc:           retryDelay,
@@ -98,6 +100,16 @@ func takers(rdb redis.UniversalClient, o ServerOptions, log *slog.Logger) []*asy
 		})
 	}
 	return out
+}
+
+// checkInterval is how often a taker looks into an idle queue: the first watches closely,
+// the others see now and then whether it needs help. If all looked in less often instead,
+// a single job would wait longer.
+func checkInterval(o ServerOptions, taker int) time.Duration {
+	if taker == 0 {
+		return o.CheckInterval
+	}
+	return max(o.CheckInterval, helpInterval)
 }
 
 // Start begins to take jobs and returns. After an error nothing runs.

@@ -101,6 +101,19 @@ func TestTakersShareTheConcurrency(t *testing.T) {
 	})
 }
 
+// Beside an idle queue the first taker alone looks as often as was asked for.
+func TestCheckIntervals(t *testing.T) {
+	for _, c := range []struct{ asked, first, others time.Duration }{
+		{10 * time.Millisecond, 10 * time.Millisecond, helpInterval},
+		{time.Second, time.Second, time.Second},
+	} {
+		o := ServerOptions{CheckInterval: c.asked}
+		if first, others := checkInterval(o, 0), checkInterval(o, 5); first != c.first || others != c.others {
+			t.Errorf("asked for %v: the first every %v, others every %v", c.asked, first, others)
+		}
+	}
+}
+
 func TestFailedAndPanickingJobsRunAgain(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, func(t *testing.T, url string) {
