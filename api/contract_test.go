@@ -39,13 +39,19 @@ type exchange struct {
 
 func (e exchange) String() string { return fmt.Sprintf("%s %d %s", e.operation, e.status, e.code) }
 
-func loadContract(t testing.TB) *openapi3.T {
-	t.Helper()
+// readContract reads openapi.yaml, once for all tests: none changes it.
+var readContract = sync.OnceValues(func() (*openapi3.T, error) {
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(postrider.OpenAPI()))
 	if err != nil {
-		t.Fatalf("load openapi.yaml: %v", err)
+		return nil, err
 	}
-	if err := doc.Validate(context.Background()); err != nil {
+	return doc, doc.Validate(context.Background())
+})
+
+func loadContract(t testing.TB) *openapi3.T {
+	t.Helper()
+	doc, err := readContract()
+	if err != nil {
 		t.Fatalf("openapi.yaml: %v", err)
 	}
 	return doc
