@@ -164,6 +164,7 @@ func TestServeMetrics(t *testing.T) {
 	p.await("the numbers of all three", func() bool {
 		_, body = p.get("/metrics")
 		return strings.Contains(body, "postrider_attempts_total 3") && told.Load() == 6 &&
+			strings.Contains(body, `postrider_webhook_latency_seconds_count{status="succeeded"} 6`) &&
 			strings.Contains(body, `postrider_webhook_pending{world="live"} 0`)
 	})
 	for _, want := range []string{
