@@ -51,8 +51,7 @@ func (d *dashboard) send(v *visit) error {
 // One of another world turns the visit to that.
 func (d *dashboard) withTemplate(v *visit, p *sendPage, id string) error {
 	if id != "" {
-		v.SetPathValue("id", id)
-		t, reading, err := d.theTemplate(v)
+		t, reading, err := d.theTemplate(v, id)
 		if err != nil {
 			return err
 		}

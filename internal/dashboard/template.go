@@ -78,9 +78,8 @@ type conflict struct {
 	Diff []diffPart
 }
 
-// theTemplate is the one that a path names. One of another world turns the visit to that.
-func (d *dashboard) theTemplate(v *visit) (*store.Template, *library.Reading, error) {
-	id := v.PathValue("id")
+// theTemplate is the one with an id. One of another world turns the visit to that.
+func (d *dashboard) theTemplate(v *visit, id string) (*store.Template, *library.Reading, error) {
 	if _, err := email.ParseID(email.TemplatePrefix, id); err != nil {
 		return nil, nil, store.ErrNotFound
 	}
@@ -99,7 +98,7 @@ func (d *dashboard) theTemplate(v *visit) (*store.Template, *library.Reading, er
 
 // template is one template: its draft to edit, or an earlier version to look at.
 func (d *dashboard) template(v *visit) error {
-	t, reading, err := d.theTemplate(v)
+	t, reading, err := d.theTemplate(v, v.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -185,7 +184,7 @@ func (p *templatePage) look(shown *library.Preview, more []library.Fault) {
 
 // entered is the page with what is in its fields, and what that makes.
 func (d *dashboard) entered(v *visit) (*templatePage, error) {
-	t, reading, err := d.theTemplate(v)
+	t, reading, err := d.theTemplate(v, v.PathValue("id"))
 	if err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ func schemed(page string, dark bool) string {
 
 // showTemplate is the preview of a stored version, made of its examples.
 func (d *dashboard) showTemplate(v *visit) error {
-	t, reading, err := d.theTemplate(v)
+	t, reading, err := d.theTemplate(v, v.PathValue("id"))
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type comparePage struct {
 // compareTemplate shows what changed from one version to another: to the draft from what
 // is published, unless others are named. From 0 all of it is new.
 func (d *dashboard) compareTemplate(v *visit) error {
-	t, reading, err := d.theTemplate(v)
+	t, reading, err := d.theTemplate(v, v.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (d *dashboard) deleteTemplate(v *visit) (string, error) {
 
 // changeTemplate makes a change to what the page showed.
 func (d *dashboard) changeTemplate(v *visit, word string, change func(a library.Author, id string) error) (string, error) {
-	t, _, err := d.theTemplate(v)
+	t, _, err := d.theTemplate(v, v.PathValue("id"))
 	if err != nil {
 		return "", err
 	}
