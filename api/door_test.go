@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -22,6 +21,7 @@ import (
 	"postrider/internal/dkim"
 	"postrider/internal/email"
 	"postrider/internal/intake"
+	"postrider/internal/logtest"
 	"postrider/internal/queue"
 	"postrider/internal/redistest"
 	"postrider/internal/secret"
@@ -41,7 +41,7 @@ type house struct {
 	rdb      redis.UniversalClient
 	store    *store.Store
 	jobs     *jobs
-	logs     *logBuffer
+	logs     *logtest.Buffer
 	contract *contract
 	client   *http.Client
 	keys     map[string]string // name -> secret
@@ -97,24 +97,6 @@ func (marks) ReversePath(id string, envelope int, domain string) (string, error)
 	return fmt.Sprintf("b-%s-%d@%s", strings.TrimPrefix(id, "msg_"), envelope, domain), nil
 }
 
-// logBuffer is what the door wrote to its log.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // openHouse starts an installation with keys named full, live, send, read, content, hooks (read
 // only), none, and some that are refused: expired, elsewhere (bound to another network),
 // bound (to another From domain), paused and spent (one recipient a day). Its webhooks may be at 127.0.0.0/8.
@@ -132,7 +114,7 @@ func openHouseAt(t *testing.T, url string, change ...func(*Options)) *house {
 	rdb := redis.NewClient(address)
 	t.Cleanup(func() { _ = rdb.Close() })
 	h := &house{
-		t: t, rdb: rdb, store: store.New(rdb, store.Options{Sealer: secret.New()}), jobs: &jobs{}, logs: &logBuffer{},
+		t: t, rdb: rdb, store: store.New(rdb, store.Options{Sealer: secret.New()}), jobs: &jobs{}, logs: &logtest.Buffer{},
 		contract: newContract(t), keys: make(map[string]string),
 	}
 	h.addKey("full", email.Test, apikey.Scopes()...)

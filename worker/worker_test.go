@@ -16,6 +16,7 @@ import (
 
 	"postrider/internal/dkim"
 	"postrider/internal/email"
+	"postrider/internal/logtest"
 	"postrider/internal/queue"
 	"postrider/internal/redistest"
 	"postrider/internal/shape"
@@ -34,8 +35,7 @@ type rig struct {
 	router  *router
 	signer  *signer
 	sender  *sender
-	log     *strings.Builder
-	logging sync.Mutex
+	log     *logtest.Buffer
 	skipped atomic.Int64 // ns that the worker's clock is ahead of the real one
 }
 
@@ -50,7 +50,7 @@ func quick() Schedule {
 
 func newRig(t *testing.T, url string) *rig {
 	t.Helper()
-	r := &rig{t: t, url: url, router: &router{}, signer: &signer{}, sender: &sender{}, log: &strings.Builder{}}
+	r := &rig{t: t, url: url, router: &router{}, signer: &signer{}, sender: &sender{}, log: &logtest.Buffer{}}
 	r.rdb = connect(t, url)
 	if err := r.rdb.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
@@ -65,20 +65,9 @@ func (r *rig) another(id string) *Worker {
 	return New(Options{
 		ID: id, Store: r.store, Queue: r.queue, Router: r.router, Signer: r.signer, Sender: r.sender,
 		Shaper: shape.New(shape.Options{Pause: 20 * time.Millisecond}), Schedule: quick(),
-		Log: slog.New(slog.NewTextHandler(locked{&r.logging, r.log}, nil)), Now: r.now,
+		Log: slog.New(slog.NewTextHandler(r.log, nil)), Now: r.now,
 		SweepEvery: time.Hour, BeatEvery: 100 * time.Millisecond, ForgetEvery: time.Hour, Insist: 5 * time.Second,
 	})
-}
-
-type locked struct {
-	mu *sync.Mutex
-	b  *strings.Builder
-}
-
-func (l locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
 }
 
 func connect(t *testing.T, url string) *redis.Client {

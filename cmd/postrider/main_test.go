@@ -1,34 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 
 	"postrider/internal/app"
 	"postrider/internal/config"
+	"postrider/internal/logtest"
 )
-
-// buffer is a bytes.Buffer that a running command and its test may share.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
 
 // command runs a command line to its end.
 func command(t *testing.T, environ []string, args ...string) (status int, out, errs string) {
@@ -37,7 +18,7 @@ func command(t *testing.T, environ []string, args ...string) (status int, out, e
 		name, value, _ := strings.Cut(pair, "=")
 		t.Setenv(name, value)
 	}
-	var o, e buffer
+	var o, e logtest.Buffer
 	status = run(t.Context(), args, terminal{out: &o, err: &e, environ: environ})
 	return status, o.String(), e.String()
 }
@@ -77,9 +58,9 @@ func TestCommandLine(t *testing.T) {
 }
 
 // start runs a command until the test ends.
-func start(t *testing.T, args ...string) *buffer {
+func start(t *testing.T, args ...string) *logtest.Buffer {
 	t.Helper()
-	var out, errs buffer
+	var out, errs logtest.Buffer
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan int)
 	go func() { done <- run(ctx, args, terminal{out: &out, err: &errs}) }()

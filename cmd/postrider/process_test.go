@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"postrider/internal/logtest"
 	"postrider/internal/redistest"
 )
 
@@ -91,7 +92,7 @@ func (i *installation) run(args ...string) (status int, out, errs string) {
 type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	log  buffer
+	log  logtest.Buffer
 	url  string
 	done chan struct{} // closed when it has ended
 }

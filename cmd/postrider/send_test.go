@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"postrider/internal/logtest"
 )
 
 // shell runs commands as somebody does whose environment names a dev server.
@@ -23,7 +25,7 @@ func (d devServer) shell() shell {
 
 func (s shell) run(t *testing.T, args ...string) (status int, out, errs string) {
 	t.Helper()
-	var o, e buffer
+	var o, e logtest.Buffer
 	status = run(t.Context(), args, terminal{in: strings.NewReader(s.stdin), out: &o, err: &e, environ: s.environ})
 	return status, o.String(), e.String()
 }
@@ -195,7 +197,7 @@ func TestSendInterrupted(t *testing.T) {
 	d := startDev(t)
 	ctx, interrupt := context.WithCancel(t.Context())
 	out := &stopper{stop: interrupt}
-	var errs buffer
+	var errs logtest.Buffer
 	status := run(ctx, mail("stuck@sandbox.test", "--wait"), terminal{out: out, err: &errs, environ: d.shell().environ})
 	if status != 1 || !strings.Contains(out.String(), " queued\n") || !strings.Contains(errs.String(), "following it failed: interrupted") {
 		t.Errorf("%d\n%s%s", status, out.String(), errs.String())
@@ -204,11 +206,11 @@ func TestSendInterrupted(t *testing.T) {
 
 // stopper interrupts a command at its first line.
 type stopper struct {
-	buffer
+	logtest.Buffer
 	stop func()
 }
 
 func (s *stopper) Write(p []byte) (int, error) {
 	defer s.stop()
-	return s.buffer.Write(p)
+	return s.Buffer.Write(p)
 }

@@ -1,14 +1,11 @@
 package app_test
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +13,7 @@ import (
 
 	standard "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"postrider/internal/apptest"
 	"postrider/internal/email"
 	"postrider/internal/events"
 	"postrider/internal/redistest"
@@ -23,55 +21,17 @@ import (
 	"postrider/smtpclient/smtptest"
 )
 
-// javaScript is tools/webhooks/check.mjs, which make test-tools prepares.
-type javaScript struct {
-	t   *testing.T
-	in  io.WriteCloser
-	out *bufio.Scanner
-}
+// verdict is what tools/webhooks/check.mjs says of a signature.
+type verdict struct{ Verified, Stable bool }
 
-func startJavaScript(t *testing.T) *javaScript {
+func startJavaScript(t *testing.T) func(question map[string]any) verdict {
 	t.Helper()
-	c := exec.Command("node", "../../tools/webhooks/check.mjs") // it ends with its input
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
+	node := apptest.StartNode(t, "webhooks/check.mjs")
+	return func(question map[string]any) (v verdict) {
+		t.Helper()
+		node.Ask(t, question, &v)
+		return v
 	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatalf("%v: run tools/test-tools.sh first", err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		if err := c.Wait(); err != nil {
-			t.Errorf("node: %v", err)
-		}
-	})
-	s := bufio.NewScanner(out)
-	s.Buffer(nil, 1<<20)
-	return &javaScript{t, in, s}
-}
-
-// ask is one question and its answer.
-func (j *javaScript) ask(question map[string]any) (answer struct{ Verified, Stable bool }) {
-	j.t.Helper()
-	raw, err := json.Marshal(question)
-	if err != nil {
-		j.t.Fatal(err)
-	}
-	if _, err := j.in.Write(append(raw, '\n')); err != nil {
-		j.t.Fatal(err)
-	}
-	if !j.out.Scan() {
-		j.t.Fatalf("node answers no more: %v", j.out.Err())
-	}
-	if err := json.Unmarshal(j.out.Bytes(), &answer); err != nil {
-		j.t.Fatal(err)
-	}
-	return answer
 }
 
 // Check 4: the standard's own libraries, for Go and for JavaScript, verify what we post,
@@ -101,7 +61,7 @@ func TestAcceptance04(t *testing.T) {
 		for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
 			headers[name] = p.header.Get(name)
 		}
-		return w.Verify([]byte(p.body), p.header) == nil, js.ask(map[string]any{"secret": secret, "headers": headers, "body": p.body}).Verified
+		return w.Verify([]byte(p.body), p.header) == nil, js(map[string]any{"secret": secret, "headers": headers, "body": p.body}).Verified
 	}
 	want := func(what, secret string, p post, ok bool) {
 		t.Helper()
@@ -154,7 +114,7 @@ func TestAcceptance05(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !js.ask(map[string]any{"body": string(body)}).Stable {
+			if !js(map[string]any{"body": string(body)}).Stable {
 				t.Errorf("%s with %q is not stable:\n%s", status, name, body)
 			}
 		}
@@ -165,7 +125,7 @@ func TestAcceptance05(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !js.ask(map[string]any{"body": string(body)}).Stable {
+			if !js(map[string]any{"body": string(body)}).Stable {
 				t.Errorf("%s with %q is not stable:\n%s", kind, name, body)
 			}
 		}
@@ -226,7 +186,7 @@ func (s *service) told(to ...string) map[string]string {
 // need incoming mail come with it.)
 func TestAcceptance07(t *testing.T) {
 	s := startService(t, redistest.Server(t), false, newInternet(t))
-	s.key = addTestKey(t, s.Store)
+	s.key = apptest.AddKey(t, s.Store, email.Test, "test")
 	want := map[string]string{
 		"delivered@sandbox.test":       "queued delivered",
 		"bounced@sandbox.test":         "queued bounced/hard",

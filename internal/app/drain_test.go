@@ -1,20 +1,21 @@
 package app_test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"postrider/internal/app"
+	"postrider/internal/apptest"
 	"postrider/internal/config"
+	"postrider/internal/email"
+	"postrider/internal/logtest"
 	"postrider/internal/redistest"
 	"postrider/internal/secret"
 	"postrider/smtpclient/smtptest"
@@ -73,7 +74,7 @@ func TestDrainLimit(t *testing.T) {
 	}})
 	redisURL, key := redistest.Server(t), secret.New()
 	first := startInstance(t, redisURL, key, sink)
-	first.key = addKey(t, first.Store)
+	first.key = apptest.AddKey(t, first.Store, email.Live, "test")
 	ids := make(map[string]string)
 	for _, to := range []string{"at-dot@b.test", "at-rcpt@b.test"} {
 		var answer struct{ ID string }
@@ -111,7 +112,7 @@ func TestWorkerWithoutAPI(t *testing.T) {
 	redisURL, key := redistest.Server(t), secret.New()
 	door := startInstance(t, redisURL, key, sink, config.RoleAPI)
 	hands := startInstance(t, redisURL, key, sink, config.RoleWorker)
-	door.key = addKey(t, door.Store)
+	door.key = apptest.AddKey(t, door.Store, email.Live, "test")
 	if door.Sandbox != nil || hands.Desk != nil {
 		t.Error("a role has the rooms of the other")
 	}
@@ -133,7 +134,7 @@ func TestWorkerWithoutAPI(t *testing.T) {
 func TestRedisWeakened(t *testing.T) {
 	sink := smtptest.New(t, smtptest.Options{})
 	redisURL := redistest.Server(t)
-	var log syncBuffer
+	var log logtest.Buffer
 	pace := quick()
 	pace.Inspect = 50 * time.Millisecond
 	s := serve(t, app.Options{
@@ -174,24 +175,6 @@ func TestRedisWeakened(t *testing.T) {
 			}
 		}
 	}
-}
-
-// syncBuffer is a bytes.Buffer for several goroutines.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // ready asks for /readyz.

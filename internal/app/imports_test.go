@@ -76,7 +76,7 @@ func importRules() []importRule {
 		},
 		{
 			reason: "test servers do not belong into the product",
-			from:   []string{"..."}, except: []string{"bench/..."}, deny: []string{"postrider/smtpclient/smtptest", "postrider/internal/redistest", "postrider/internal/interop", "net/http/httptest"},
+			from:   []string{"..."}, except: []string{"bench/..."}, deny: []string{"postrider/smtpclient/smtptest", "postrider/internal/redistest", "postrider/internal/apptest", "postrider/internal/logtest", "postrider/internal/interop", "net/http/httptest"},
 		},
 	}
 }

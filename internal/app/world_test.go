@@ -2,7 +2,6 @@ package app_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,14 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"postrider/internal/apikey"
 	"postrider/internal/app"
+	"postrider/internal/apptest"
 	"postrider/internal/config"
 	"postrider/internal/domains"
 	"postrider/internal/email"
 	"postrider/internal/secret"
 	"postrider/internal/shape"
-	"postrider/internal/store"
 	"postrider/smtpclient"
 	"postrider/smtpclient/dns"
 	"postrider/smtpclient/smtptest"
@@ -106,40 +104,8 @@ func startService(t *testing.T, redisURL string, inProcess bool, net *internet) 
 // serve runs a Postrider until the test ends.
 func serve(t *testing.T, o app.Options) *service {
 	t.Helper()
-	a, err := app.New(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
-		if err := a.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return &service{App: a, t: t, key: addKey(t, a.Store)}
-}
-
-func addKey(t *testing.T, s *store.Store) string { return addKeyOf(t, s, email.Live) }
-
-func addTestKey(t *testing.T, s *store.Store) string { return addKeyOf(t, s, email.Test) }
-
-func addKeyOf(t *testing.T, s *store.Store, w email.World) string {
-	t.Helper()
-	secret, hash := apikey.New(w)
-	err := s.Keys.Add(t.Context(), store.Key{
-		ID: email.NewID(email.KeyPrefix), World: w, Name: "test",
-		Prefix: secret[:12], Scopes: apikey.Scopes(), CreatedAt: time.Now().UTC(),
-	}, hash)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return secret
+	a := apptest.Start(t, o)
+	return &service{App: a, t: t, key: apptest.AddKey(t, a.Store, email.Live, "test")}
 }
 
 // verifyDomain makes keys for a domain, publishes them, and checks it. It returns

@@ -2,7 +2,6 @@ package interop_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,14 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"postrider/internal/apikey"
 	"postrider/internal/app"
+	"postrider/internal/apptest"
 	"postrider/internal/config"
 	"postrider/internal/email"
 	"postrider/internal/redistest"
 	"postrider/internal/secret"
 	"postrider/internal/shape"
-	"postrider/internal/store"
 )
 
 // service is a running Postrider and a key to it.
@@ -37,32 +35,10 @@ func startService(t *testing.T, routes map[string]*site) *service {
 	for domain, s := range routes {
 		c.Routes = append(c.Routes, domain+"=smtp://"+s.Addr)
 	}
-	a, err := app.New(t.Context(), app.Options{
+	a := apptest.Start(t, app.Options{
 		Config: c, Secret: secret.New(), InProcess: true, Pace: app.Pace{Shape: shape.Options{Pause: 10 * time.Millisecond}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
-		if err := a.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	key, hash := apikey.New(email.Live)
-	err = a.Store.Keys.Add(t.Context(), store.Key{
-		ID: email.NewID(email.KeyPrefix), World: email.Live, Name: "test", Prefix: key[:12], Scopes: apikey.Scopes(), CreatedAt: time.Now().UTC(),
-	}, hash)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &service{App: a, t: t, key: key}
+	return &service{App: a, t: t, key: apptest.AddKey(t, a.Store, email.Live, "test")}
 }
 
 // post sends a message and gives the id of one that was accepted, or what was said.

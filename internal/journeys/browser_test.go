@@ -1,19 +1,16 @@
 package journeys
 
 import (
-	"bufio"
 	"encoding/json"
-	"io"
 	"maps"
-	"os"
-	"os/exec"
 	"testing"
+
+	"postrider/internal/apptest"
 )
 
 // browser is a Chromium that takes steps: tools/browser/run.mjs.
 type browser struct {
-	in  io.WriteCloser
-	out *bufio.Scanner
+	node *apptest.Node
 	// with is what every step is told, beside its own arguments.
 	with map[string]any
 }
@@ -21,28 +18,7 @@ type browser struct {
 // startBrowser starts one for pages of base. It ends with the test.
 func startBrowser(t *testing.T, base string) *browser {
 	t.Helper()
-	c := exec.Command("node", "../../tools/browser/run.mjs") // it ends with its input
-	c.Stderr = os.Stderr
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatalf("%v: run tools/test-tools.sh first", err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		if err := c.Wait(); err != nil {
-			t.Errorf("node: %v: if something is missing, tools/test-tools.sh installs it", err)
-		}
-	})
-	s := bufio.NewScanner(out)
-	s.Buffer(nil, 8<<20)
-	return &browser{in: in, out: s, with: map[string]any{"base": base}}
+	return &browser{node: apptest.StartNode(t, "browser/run.mjs"), with: map[string]any{"base": base}}
 }
 
 // args are what a step is told.
@@ -53,23 +29,11 @@ func (b *browser) do(t *testing.T, step string, own args, result any) {
 	t.Helper()
 	all := maps.Clone(b.with)
 	maps.Copy(all, own)
-	raw, err := json.Marshal(map[string]any{"step": step, "args": all})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.in.Write(append(raw, '\n')); err != nil {
-		t.Fatalf("%s: the browser takes no more steps: %v", step, err)
-	}
-	if !b.out.Scan() {
-		t.Fatalf("%s: the browser answers no more: %v", step, b.out.Err())
-	}
 	var answer struct {
 		Result json.RawMessage
 		Error  string
 	}
-	if err := json.Unmarshal(b.out.Bytes(), &answer); err != nil {
-		t.Fatalf("%s: %v", step, err)
-	}
+	b.node.Ask(t, map[string]any{"step": step, "args": all}, &answer)
 	if answer.Error != "" {
 		t.Fatalf("%s: %s", step, answer.Error)
 	}

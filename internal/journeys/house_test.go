@@ -2,7 +2,6 @@ package journeys
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,13 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"postrider/internal/apikey"
 	"postrider/internal/app"
+	"postrider/internal/apptest"
 	"postrider/internal/config"
 	"postrider/internal/email"
+	"postrider/internal/logtest"
 	"postrider/internal/redistest"
 	"postrider/internal/secret"
-	"postrider/internal/store"
 	"postrider/smtpclient/smtptest"
 	"postrider/worker"
 )
@@ -34,14 +33,14 @@ const (
 type house struct {
 	*app.App
 	t    *testing.T
-	log  *logged
+	log  *logtest.Buffer
 	keys map[email.World]string
 }
 
 // openHouse starts one whose mail goes to a relay, if there is one.
 func openHouse(t *testing.T, relay *smtptest.Server, change ...func(*app.Options)) *house {
 	t.Helper()
-	h := &house{t: t, log: &logged{}, keys: make(map[email.World]string)}
+	h := &house{t: t, log: &logtest.Buffer{}, keys: make(map[email.World]string)}
 	o := app.Options{
 		Config: config.Config{
 			RedisURL: redistest.Server(t), HTTPAddr: "127.0.0.1:0", Hostname: "mail.acme.test", ReturnPathDomain: "bounces.acme.test",
@@ -61,34 +60,16 @@ func openHouse(t *testing.T, relay *smtptest.Server, change ...func(*app.Options
 	for _, f := range change {
 		f(&o)
 	}
-	a, err := app.New(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.App = a
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Errorf("run: %v", err)
-		}
-		if err := a.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
+	t.Cleanup(func() { // behind its end
 		for line := range strings.Lines(h.log.String()) {
 			if strings.Contains(line, `"level":"ERROR"`) {
 				t.Errorf("the service says %s", line)
 			}
 		}
 	})
+	h.App = apptest.Start(t, o)
 	for _, w := range []email.World{email.Live, email.Test} {
-		key, hash := apikey.New(w)
-		h.must(a.Store.Keys.Add(t.Context(), store.Key{
-			ID: email.NewID(email.KeyPrefix), World: w, Name: "orders app", Prefix: key[:12], Scopes: apikey.Scopes(), CreatedAt: time.Now().UTC(),
-		}, hash))
-		h.keys[w] = key
+		h.keys[w] = apptest.AddKey(t, h.Store, w, "orders app")
 	}
 	return h
 }
@@ -176,24 +157,6 @@ func (h *house) await(w email.World, id string, want email.Status) {
 		}
 	}
 	h.t.Fatalf("%s is %s, want %s", id, got, want)
-}
-
-// logged is a log that can be read while it is written.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // endpoint is an app that is told by webhook, and answers as it is set to.

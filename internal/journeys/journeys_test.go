@@ -11,6 +11,7 @@ import (
 	"postrider/internal/config"
 	"postrider/internal/dev"
 	"postrider/internal/email"
+	"postrider/internal/logtest"
 	"postrider/internal/store"
 	"postrider/smtpclient/smtptest"
 )
@@ -111,7 +112,7 @@ func TestJourneysInDev(t *testing.T) {
 func startDev(t *testing.T) string {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	out, done := &logged{}, make(chan error, 1)
+	out, done := &logtest.Buffer{}, make(chan error, 1)
 	go func() {
 		done <- dev.Run(ctx, dev.Options{
 			Config: config.Config{HTTPAddr: "127.0.0.1:0", Concurrency: 16, Envelope: "domain", AllowReservedDomains: true},

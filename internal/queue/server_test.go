@@ -15,6 +15,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"postrider/internal/logtest"
 	"postrider/internal/redistest"
 )
 
@@ -146,7 +147,7 @@ func TestUnreadableJobIsArchived(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, url string) {
 		rdb := connect(t, url)
 		c := NewClient(rdb)
-		var log lockedBuffer
+		var log logtest.Buffer
 		s := NewServer(rdb, ServerOptions{Class: Default, Concurrency: 1, Log: slog.New(slog.NewTextHandler(&log, nil))},
 			func(context.Context, Delivery) error { t.Error("the handler ran"); return nil })
 		if err := s.Start(); err != nil {
