@@ -98,7 +98,7 @@ func TestNothingForeignComesAlive(t *testing.T) {
 	})
 	answering, webhook := h.answerAll(list)
 	ids := h.sendAll(list)
-	posted := h.posted(webhook, answering, len(list))
+	posted, stored := h.posted(webhook, answering, len(list)), h.stored(list)
 
 	b := startBrowser(t, h.URL())
 	h.admit(t, b)
@@ -133,12 +133,15 @@ func TestNothingForeignComesAlive(t *testing.T) {
 	t.Run("answers of webhooks", func(t *testing.T) {
 		b.do(t, "hostile.pages", args{"paths": posted, "least": spoken}, nil)
 	})
+	t.Run("templates", func(t *testing.T) {
+		b.do(t, "hostile.pages", args{"paths": stored, "least": len(stored)}, nil)
+	})
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	if len(tr.came) > 0 {
 		t.Errorf("somebody came to the host of the payloads: %q", tr.came)
 	}
-	t.Logf("%d payloads, %d pages", len(list), len(pages)+len(letters)+len(posted))
+	t.Logf("%d payloads, %d pages", len(list), len(pages)+len(letters)+len(posted)+len(stored))
 }
 
 // sayingAll is a relay that refuses recipient pN with payload N.

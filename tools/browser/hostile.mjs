@@ -10,8 +10,8 @@ export async function pages(v, {paths, least = 0}) {
   await v.context.exposeBinding('xss', ({frame}, n) => alive.push(`payload ${n} ran at ${frame.url()}`));
   // The frame with the mail itself holds foreign HTML as it is: that its browser reports
   // there what its policy refused is what that is for. The pages' own policy names 'self'.
-  v.allow.push(/^the console says: .*\(http[^)]*\/html\)$/s, /violates the following Content Security Policy directive(?!.*'self')/s,
-    /Blocked script execution in '(about:srcdoc|[^']*\/html)'/, /^a request left for elsewhere/); // of that tells the one it was to come to
+  v.allow.push(/^the console says: .*\(http[^)]*\/(html|preview)[^)]*\)$/s, /violates the following Content Security Policy directive(?!.*'self')/s,
+    /Blocked script execution in '(about:srcdoc|[^']*\/(html|preview)[^']*)'/, /^a request left for elsewhere/); // of that tells the one it was to come to
   const queue = [...paths];
   let texts = 0;
   await Promise.all(Array.from({length: atOnce}, async () => {
@@ -48,12 +48,12 @@ function provoke(page) {
 /** foreignElements lists what no page of ours has: run in the page. */
 function foreignElements() {
   const found = [];
-  const ours = /^\/ui\/(style\.css|live\.js|icon\.svg)\?v=/;
+  const ours = /^\/ui\/(style\.css|live\.js|edit\.js|icon\.svg)\?v=/;
   for (const e of document.querySelectorAll('*')) {
     const name = e.localName;
     for (const a of e.attributes) {
       if (a.name.startsWith('on')) found.push(`${name} with ${a.name}`);
-      if (a.name === 'style' || a.name === 'srcdoc') found.push(`${name} with ${a.name}`);
+      if ((a.name === 'style' && !/^--scale: [\d.]+;$/.test(a.value)) || a.name === 'srcdoc') found.push(`${name} with ${a.name}`);
       if (/^(href|src|action|formaction|xlink:href|data|poster)$/.test(a.name) && !/^(\/|#|\?)(?!\/)/.test(a.value)) found.push(`${name} with ${a.name}=${a.value}`);
     }
     if (/^(object|embed|base|style|math|foreignobject|template|video|audio|marquee)$/.test(name)) found.push(name);
