@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,8 +22,9 @@ import (
 // contract holds every request and answer that passes through it to openapi.yaml: an
 // http.RoundTripper for tests. It notes what it saw.
 type contract struct {
-	t    testing.TB
-	doc  *openapi3.T
+	t   testing.TB
+	doc *openapi3.T
+	*schemas
 	base http.RoundTripper
 
 	mu   sync.Mutex
@@ -59,7 +61,11 @@ func loadContract(t testing.TB) *openapi3.T {
 
 func newContract(t testing.TB) *contract {
 	registerDecoders()
-	return &contract{t: t, doc: loadContract(t), base: http.DefaultTransport, seen: make(map[exchange]bool)}
+	list, err := readSchemas()
+	if err != nil {
+		t.Fatalf("openapi.yaml: %v", err)
+	}
+	return &contract{t: t, doc: loadContract(t), schemas: list, base: http.DefaultTransport, seen: make(map[exchange]bool)}
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -92,8 +98,8 @@ var registerDecoders = sync.OnceFunc(func() {
 	}
 })
 
-// keptOfBody is more than any body has that tests get accepted.
-const keptOfBody = 4 << 20
+// keptOfBody is as much as a body may have to be accepted.
+const keptOfBody = maxBatchBody
 
 // recorder keeps what was sent of a body. The transport may still read it when the
 // answer is there.
@@ -145,18 +151,45 @@ func (c *contract) check(req *http.Request, sent []byte, resp *http.Response, an
 		return c.checkProblem(answer)
 	}
 	c.note(exchange{route.Operation.OperationID, resp.StatusCode, p.Code})
+	// What the service takes, the contract must allow. (It may allow more: it cannot say everything.)
+	input, err := c.checkRequest(route, params, req, sent, resp.StatusCode < 300)
+	if err != nil {
+		return fmt.Errorf("the service took what the contract forbids: %w", err)
+	}
+	return c.checkAnswer(input, resp, answer)
+}
+
+// checkRequest compares a request with its operation, if the service took it.
+func (c *contract) checkRequest(route *routers.Route, params map[string]string, req *http.Request, sent []byte, took bool) (*openapi3filter.RequestValidationInput, error) {
 	request := req.Clone(context.Background())
 	request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(sent)), int64(len(sent))
-	options := &openapi3filter.Options{
-		IncludeResponseStatus: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, SkipSettingDefaults: true,
-	}
 	input := &openapi3filter.RequestValidationInput{
-		Request: request, PathParams: params, QueryParams: req.URL.Query(), Route: route, Options: options,
+		Request: request, PathParams: params, QueryParams: req.URL.Query(), Route: route,
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, SkipSettingDefaults: true},
 	}
-	// What the service takes, the contract must allow. (It may allow more: it cannot say everything.)
-	if resp.StatusCode < 300 {
-		if err := openapi3filter.ValidateRequest(context.Background(), input); err != nil {
-			return fmt.Errorf("the service took what the contract forbids: %w", err)
+	if !took {
+		return input, nil
+	}
+	if body := route.Operation.RequestBody; body != nil && len(sent) > 0 {
+		var err error
+		place := placeOf(body.Ref, "paths", route.Path, strings.ToLower(route.Method), "requestBody")
+		input.Options.ExcludeRequestBody, err = c.compareBody(sent, req.Header.Get("Content-Type"), body.Value.Content, place...)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return input, openapi3filter.ValidateRequest(context.Background(), input)
+}
+
+// checkAnswer compares an answer with those of its operation.
+func (c *contract) checkAnswer(input *openapi3filter.RequestValidationInput, resp *http.Response, answer []byte) error {
+	options := &openapi3filter.Options{IncludeResponseStatus: true}
+	if may := input.Route.Operation.Responses.Status(resp.StatusCode); may != nil && len(answer) > 0 {
+		var err error
+		place := placeOf(may.Ref, "paths", input.Route.Path, strings.ToLower(input.Route.Method), "responses", strconv.Itoa(resp.StatusCode))
+		options.ExcludeResponseBody, err = c.compareBody(answer, resp.Header.Get("Content-Type"), may.Value.Content, place...)
+		if err != nil {
+			return err
 		}
 	}
 	return openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
@@ -170,11 +203,7 @@ func (c *contract) checkProblem(answer []byte) error {
 	if len(answer) == 0 {
 		return nil // of HEAD
 	}
-	var value any
-	if err := json.Unmarshal(answer, &value); err != nil {
-		return err
-	}
-	return c.doc.Components.Schemas["Problem"].Value.VisitJSON(value, openapi3.EnableJSONSchema2020())
+	return c.compare(answer, "components", "schemas", "Problem")
 }
 
 // find is the operation that a request is meant for, by the servers of the contract.
