@@ -270,11 +270,14 @@ func (t *textWriter) br() {
 	t.breaks = min(2, t.breaks+1)
 }
 
+// noLines takes away what a mail cannot have in its lines.
+var noLines = strings.NewReplacer("\r", "", "\x00", "")
+
 // text writes character data: words with one space between them, or, in <pre>, lines
 // as they are.
 func (t *textWriter) text(s string) {
 	if t.pre > 0 {
-		for i, line := range strings.Split(s, "\n") {
+		for i, line := range strings.Split(noLines.Replace(s), "\n") {
 			if i > 0 {
 				t.br()
 			}

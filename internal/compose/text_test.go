@@ -92,6 +92,7 @@ func FuzzText(f *testing.F) {
 	f.Add("<p>Hi <a href='https://acme.com'>there</a><ul><li>x</ul>")
 	f.Add("<style>a > b</style><script></script><pre>\n a</pre><br></br>")
 	f.Add("</ul></ol></a></pre><li><table><td>\xff")
+	f.Add("<pre>\x00a&#13;b&#0;<img alt='\x00&#13;c'>")
 	f.Fuzz(func(t *testing.T, html string) {
 		text := Text(html)
 		if strings.ContainsAny(text, "\r\x00") || utf8.ValidString(html) && !utf8.ValidString(text) {
