@@ -61,7 +61,9 @@ func openFurnished(t *testing.T) *furnished {
 		f.net.Set(c.host, dns.Name{A: []string{ip}})
 		f.net.Set(c.domain, dns.Name{MX: []dns.MX{{Host: c.host, Pref: 10}}})
 	}
-	f.house = openHouse(t, nil, func(o *app.Options) { o.Config.DNS, o.Config.MXPort = resolver.Addr(), port })
+	f.house = openHouse(t, nil, func(o *app.Options) {
+		o.Config.DNS, o.Config.MXPort, o.Config.Streams = resolver.Addr(), port, []string{"transactional=default", "bulk=bulk"}
+	})
 	f.history()
 	f.domains()
 	f.mails()
@@ -185,6 +187,18 @@ func (f *furnished) mails() {
 	f.await(email.Live, f.Deferred, email.Deferred)
 	f.await(email.Test, f.Caught, email.Delivered)
 	f.hold()
+	f.pause("ada@lovelace.example", "mary@smallhost.example", "joan@smallhost.example")
+}
+
+// pause lets the first bulk mail through, and has the rest wait.
+func (f *furnished) pause(to ...string) {
+	for i, r := range to {
+		id := f.send(email.Live, mail{"from": shop, "to": r, "subject": "New in November", "stream": "bulk"})
+		if i == 0 {
+			f.await(email.Live, id, email.Delivered)
+			f.must(f.Queue.Pause(f.t.Context(), "bulk"))
+		}
+	}
 }
 
 // declared are the variables of a starter as the API takes them, its sample their examples.
