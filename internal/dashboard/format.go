@@ -22,6 +22,8 @@ func (d *dashboard) functions() template.FuncMap {
 		"stamp":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"full":      func(t time.Time) string { return t.Local().Format("Monday, 2 January 2006, 15:04:05.000 MST") },
 		"label":     func(s any) string { return label(email.Status(fmt.Sprint(s))) },
+		"capital":   func(s queue.State) string { return strings.ToUpper(string(s[:1])) + string(s[1:]) },
+		"purpose":   strings.NewReplacer("dkim", "DKIM", "dmarc", "DMARC", "return_path_mx", "Return path: MX", "return_path_spf", "Return path: SPF").Replace,
 		"octets":    octets,
 		"asset":     d.assetPath,
 		"beginning": func(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxText)], "") },

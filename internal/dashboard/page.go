@@ -156,7 +156,14 @@ func done(to, word string) string {
 
 // parse reads the templates: each page is the layout with its own main part.
 func (d *dashboard) parse() map[string]*template.Template {
-	layout := template.Must(template.New("layout.html").Funcs(d.functions()).ParseFS(files, "templates/layout.html", "templates/parts.html"))
+	read := func(t *template.Template, name string) *template.Template {
+		text, err := files.ReadFile("templates/" + name)
+		if err != nil {
+			panic(err) // the files are part of the program
+		}
+		return template.Must(t.Parse(withRoles(string(text))))
+	}
+	layout := read(read(template.New("layout.html").Funcs(d.functions()), "layout.html"), "parts.html")
 	names, err := files.ReadDir("templates")
 	if err != nil {
 		panic(err) // the files are part of the program
@@ -164,10 +171,19 @@ func (d *dashboard) parse() map[string]*template.Template {
 	pages := make(map[string]*template.Template)
 	for _, f := range names {
 		if f.Name() != "layout.html" && f.Name() != "parts.html" {
-			pages[f.Name()] = template.Must(template.Must(layout.Clone()).ParseFS(files, "templates/"+f.Name()))
+			pages[f.Name()] = read(template.Must(layout.Clone()), f.Name())
 		}
 	}
 	return pages
+}
+
+// withRoles says of tables in words what they are: browsers forget it of those that are
+// shown as cards on a phone.
+func withRoles(html string) string {
+	return strings.NewReplacer(
+		"<table", `<table role="table"`, "<thead", `<thead role="rowgroup"`, "<tbody", `<tbody role="rowgroup"`, "<tr", `<tr role="row"`,
+		`<th scope="row"`, `<th scope="row" role="rowheader"`, "<th>", `<th role="columnheader">`, "<th ", `<th role="columnheader" `, "<td", `<td role="cell"`,
+	).Replace(html)
 }
 
 // render writes a page, whole or not at all.

@@ -1,4 +1,4 @@
-// axe on pages: nothing serious or critical.
+// axe on pages: nothing serious or critical; and what it does not see of tables.
 import {readFile} from 'node:fs/promises';
 import {createRequire} from 'node:module';
 
@@ -25,6 +25,7 @@ export async function pages(v, {paths}) {
       const light = await axe(page);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       if (wide > 0) found.push(`${path}: serious: it is ${wide} px wider than the screen`);
+      found.push(...(await page.evaluate(tables)).map((f) => `${path}: ${f}`));
       await page.emulateMedia({colorScheme: 'dark'});
       const dark = await axe(page, colors);
       passed += light.passes.length + dark.passes.length;
@@ -33,6 +34,32 @@ export async function pages(v, {paths}) {
     await page.close();
   }));
   return {passed, found};
+}
+
+/** tables finds cells whose label on a phone is not the heading of their column, parts of
+ * tables without the role that their look as cards takes from them, and what scrolls
+ * sideways or is cut, but for code and the numbers of a chart. */
+function tables() {
+  const found = [];
+  for (const table of document.querySelectorAll('.cards')) {
+    const heads = [...table.tHead.rows[0].cells].map((h) => h.textContent.trim());
+    for (const cell of table.querySelectorAll('tbody td:not(.do)')) {
+      const head = heads[cell.cellIndex];
+      if (cell.dataset.label !== head) found.push(`a cell under ${head} has the label ${cell.dataset.label}`);
+    }
+  }
+  for (const e of document.querySelectorAll('table, table :is(thead, tbody, tr, th, td)')) {
+    if (!e.role) found.push(`a ${e.tagName} does not say its role`);
+  }
+  for (const e of document.querySelectorAll('main *:not(.tall, textarea, .diff > .scroll)')) {
+    const wide = e.scrollWidth - e.clientWidth;
+    if (wide > 0 && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX)) found.push(`${e.tagName} ${e.className} is ${wide} px wider than its place`);
+  }
+  for (const e of document.querySelectorAll('.status')) {
+    const {left, right} = e.getBoundingClientRect();
+    if (left < 0 || right > innerWidth) found.push(`the badge ${e.textContent} is cut`);
+  }
+  return found;
 }
 
 /** axe runs these rules on a page, or all. */
