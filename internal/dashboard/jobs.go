@@ -239,6 +239,7 @@ func (d *dashboard) quarantine(v *visit) error {
 	}
 	for _, m := range list {
 		h := held{row: messageRow(m)}
+		h.Note = "" // the cause says it
 		events, err := d.events(v.Context(), m.World, m.ID)
 		if err != nil {
 			return err

@@ -260,7 +260,7 @@ func (d *dashboard) tiles(r reach, sum store.Counted, census map[email.Status]st
 	}
 	latency := tile{Name: "Time to deliver", Value: "–", Note: "nothing ended", Path: to(email.Delivered)}
 	if sum.P50 > 0 {
-		latency.Value, latency.Note = short(sum.P50), "95 % within "+short(sum.P95)+", 99 % "+short(sum.P99)
+		latency.Value, latency.Note = short(sum.P50), "95\u00a0% within "+short(sum.P95)+", 99\u00a0% "+short(sum.P99)
 	}
 	return []tile{
 		{Name: "Accepted", Value: count(sum.Counts[store.Accepted]), Note: "recipients", Path: "/ui/messages?since=" + r.since},

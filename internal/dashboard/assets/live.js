@@ -110,6 +110,11 @@
     });
   });
 
+  // Where the bar of pages is longer than the screen it shows the page that is open.
+  const nav = document.querySelector('.nav');
+  const here = nav && nav.querySelector('[aria-current]');
+  if (here) nav.scrollLeft = here.offsetLeft - (nav.clientWidth - here.offsetWidth) / 2;
+
   body.classList.add('js');
   tell(document);
   if (body.dataset.live) setTimeout(look, Number(body.dataset.live) * 1000);
