@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
-	"net/netip"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"postrider/internal/signin"
@@ -27,10 +24,13 @@ func (d *dashboard) userRoutes() []route {
 		{pattern: "POST /ui/sign-out", right: Look, action: d.signOut},
 		{pattern: "GET /ui/account", right: Look, page: d.accountPage},
 		{pattern: "POST /ui/account/password", right: Look, action: d.changePassword},
+		{pattern: "POST /ui/account/sessions/{id}/end", right: Look, action: d.endSession},
+		{pattern: "POST /ui/account/sign-out-others", right: Look, action: d.signOutOthers},
 		{pattern: "POST /ui/account/sign-out", right: Look, action: d.signOutEverywhere},
 		{pattern: "GET /ui/users", right: Administer, page: d.usersPage},
 		{pattern: "POST /ui/users", right: Administer, action: d.invite},
 		{pattern: "POST /ui/users/{id}", right: Administer, action: d.changeUser},
+		{pattern: "POST /ui/users/{id}/sign-out", right: Administer, action: d.signOutUser},
 		{pattern: "POST /ui/users/{id}/link", right: Administer, action: d.linkUser},
 		{pattern: "POST /ui/users/{id}/remove", right: Administer, action: d.removeUser},
 	}
@@ -92,7 +92,11 @@ func formToken(session string) string {
 func (d *dashboard) signedIn(w http.ResponseWriter, r *http.Request) *Visitor {
 	v := &visit{w: w, Request: r, by: &Visitor{}, world: d.Worlds[0]}
 	token := d.sessionToken(r)
-	u, err := d.SignIn.Visit(r.Context(), token, active(r))
+	var at *signin.Place
+	if active(r) {
+		at = new(d.place(r))
+	}
+	u, err := d.SignIn.Visit(r.Context(), token, at)
 	switch {
 	case err == nil:
 		return &Visitor{Name: u.Name, Rights: rightsOf(u), Token: formToken(token), user: u}
@@ -117,43 +121,6 @@ func active(r *http.Request) bool {
 	return mode == "" || mode == "navigate"
 }
 
-// secure reports whether the browser came by https, perhaps to a proxy of ours.
-func (d *dashboard) secure(r *http.Request) bool {
-	return r.TLS != nil || strings.HasPrefix(d.BaseURL, "https://") ||
-		d.trusted(peer(r)) && r.Header.Get("X-Forwarded-Proto") == "https"
-}
-
-func peer(r *http.Request) netip.Addr {
-	a, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a.Addr().Unmap()
-}
-
-func (d *dashboard) trusted(a netip.Addr) bool {
-	return slices.ContainsFunc(d.Proxies, func(p netip.Prefix) bool { return p.Contains(a) })
-}
-
-// network is where a request comes from: an IPv4 address, or the /64 of an IPv6 one,
-// which one customer has whole. Of X-Forwarded-For counts what trusted proxies wrote.
-func (d *dashboard) network(r *http.Request) string {
-	a := peer(r)
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && d.trusted(a); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		a = hop.Unmap()
-	}
-	if a.Is6() {
-		p, _ := a.WithZone("").Prefix(64)
-		return p.String()
-	}
-	return a.String()
-}
-
 // entryPage is a page with a form for somebody who is not signed in.
 type entryPage struct {
 	frame
@@ -171,7 +138,7 @@ func (d *dashboard) entry(v *visit, title string) entryPage {
 
 func (d *dashboard) signInPage(v *visit) error {
 	back := ownPath(v.FormValue("back"))
-	if _, err := d.SignIn.Visit(v.Context(), d.sessionToken(v.Request), true); err == nil {
+	if _, err := d.SignIn.Visit(v.Context(), d.sessionToken(v.Request), nil); err == nil {
 		http.Redirect(v.w, v.Request, back, http.StatusSeeOther)
 		return nil
 	}
@@ -182,7 +149,7 @@ func (d *dashboard) signInPage(v *visit) error {
 
 func (d *dashboard) signIn(v *visit) (string, error) {
 	name, back := v.PostFormValue("name"), ownPath(v.PostFormValue("back"))
-	token, err := d.SignIn.SignIn(v.Context(), name, v.PostFormValue("password"), d.network(v.Request))
+	token, err := d.SignIn.SignIn(v.Context(), name, v.PostFormValue("password"), d.place(v.Request))
 	if err == nil {
 		d.replaceSession(v, token)
 		return back, nil
@@ -259,7 +226,7 @@ func (d *dashboard) welcome(v *visit) (string, error) {
 	}
 	var token string
 	if err = twice(v); err == nil {
-		token, err = d.SignIn.Redeem(v.Context(), link, name, v.PostFormValue("password"))
+		token, err = d.SignIn.Redeem(v.Context(), link, name, v.PostFormValue("password"), d.place(v.Request))
 	}
 	if err == nil {
 		d.replaceSession(v, token)

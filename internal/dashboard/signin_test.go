@@ -38,7 +38,7 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.admin, err = h.desk.Redeem(t.Context(), link, "ada", goodPassword); err != nil {
+	if h.admin, err = h.desk.Redeem(t.Context(), link, "ada", goodPassword, signin.Place{}); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -51,7 +51,7 @@ func (h *house) add(name string, role store.Role, reads bool) (*store.User, stri
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	session, err := h.desk.Redeem(h.t.Context(), link, "", goodPassword)
+	session, err := h.desk.Redeem(h.t.Context(), link, "", goodPassword, signin.Place{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func (h *house) visit(method, path, session string, change ...func(*http.Request
 // Nobody comes anywhere without a session: not by a stranger's, nor by one that ended.
 func TestEveryRouteNeedsASession(t *testing.T) {
 	h := newHouse(t)
-	ended, err := h.desk.SignIn(t.Context(), "ada", goodPassword, "x")
+	ended, err := h.desk.SignIn(t.Context(), "ada", goodPassword, signin.Place{})
 	if err != nil || h.desk.SignOut(t.Context(), ended) != nil {
 		t.Fatal(err)
 	}

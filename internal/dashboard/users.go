@@ -1,52 +1,12 @@
 package dashboard
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
 	"postrider/internal/signin"
 	"postrider/internal/store"
 )
-
-type accountPage struct {
-	frame
-	User    *store.User
-	Problem string
-	Least   int
-}
-
-func (d *dashboard) accountPage(v *visit) error {
-	return d.render(v, "account.html", accountPage{d.frame(v, "Your account"), v.by.user, "", signin.MinPassword})
-}
-
-func (d *dashboard) changePassword(v *visit) (string, error) {
-	err := twice(v)
-	if err == nil {
-		var token string
-		token, err = d.SignIn.ChangePassword(v.Context(), v.by.user, v.PostFormValue("old"), v.PostFormValue("password"), d.network(v.Request))
-		if err == nil {
-			d.setSession(v, token)
-			return done("/ui/account", "password"), nil
-		}
-	}
-	status, problem := explained(v, err)
-	if status == 0 {
-		return "", err
-	}
-	if errors.Is(err, signin.ErrWrong) {
-		status, problem = http.StatusUnprocessableEntity, "The password until now is another."
-	}
-	return "", d.write(v, status, "account.html", accountPage{d.frame(v, "Your account"), v.by.user, problem, signin.MinPassword})
-}
-
-func (d *dashboard) signOutEverywhere(v *visit) (string, error) {
-	if err := d.SignIn.SignOutEverywhere(v.Context(), v.by.user.ID); err != nil {
-		return "", err
-	}
-	d.setSession(v, "")
-	return "/ui/sign-in", nil
-}
 
 type usersPage struct {
 	frame
@@ -131,6 +91,12 @@ func (d *dashboard) changeUser(v *visit) (string, error) {
 func (d *dashboard) removeUser(v *visit) (string, error) {
 	err := d.SignIn.Remove(v.Context(), signin.Actor(v.by.Name), v.PathValue("id"))
 	return d.changed(v, "user-removed", err)
+}
+
+// signOutUser ends all sessions of a user.
+func (d *dashboard) signOutUser(v *visit) (string, error) {
+	err := d.SignIn.SignOutEverywhere(v.Context(), signin.Actor(v.by.Name), v.PathValue("id"))
+	return d.changed(v, "user-signed-out", err)
 }
 
 // changed leads back to the list.

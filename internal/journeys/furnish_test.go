@@ -268,8 +268,17 @@ func (f *furnished) people() {
 		_, link, err := desk.Invite(ctx, "user:"+adminName, name, signin.Draft{Role: role, ReadsMail: role == store.RoleOperator})
 		f.must(err)
 		if role == store.RoleOperator {
-			_, err = desk.Redeem(ctx, link, "", "another good password")
+			_, err = desk.Redeem(ctx, link, "", "another good password", signin.Place{Network: "198.51.100.7", Browser: "Safari on iPhone"})
 			f.must(err)
 		}
 	}
+}
+
+// admit is house.admit, of somebody who is signed in elsewhere too.
+func (f *furnished) admit(t *testing.T, b *browser) {
+	t.Helper()
+	f.house.admit(t, b)
+	desk := signin.New(signin.Options{Store: f.Store})
+	_, err := desk.SignIn(t.Context(), adminName, adminPassword, signin.Place{Network: "198.51.100.7", Browser: "Safari on iPhone"})
+	f.must(err)
 }

@@ -8,8 +8,8 @@
 //
 //	desk := signin.New(signin.Options{Store: st})
 //	link, err := desk.First(ctx) // empty: somebody can administer
-//	token, err := desk.SignIn(ctx, name, password, from)
-//	user, err := desk.Visit(ctx, token, true)
+//	token, err := desk.SignIn(ctx, name, password, place)
+//	user, err := desk.Visit(ctx, token, &place)
 package signin
 
 import (
@@ -103,51 +103,10 @@ func hashed(token string) string {
 
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// Visit tells who has a session. It lasts longer by that if somebody is active, and
-// not just a page that refreshes itself. ErrSignedOut.
-func (d *Desk) Visit(ctx context.Context, token string, active bool) (*store.User, error) {
-	if len(token) > maxToken || token == "" {
-		return nil, ErrSignedOut
-	}
-	s, u, err := d.Store.Sessions.Find(ctx, hashed(token))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, ErrSignedOut
-	}
-	if err != nil {
-		return nil, err
-	}
-	now := d.Now()
-	if u.Disabled || s.Generation != u.Generation || now.Sub(s.SeenAt) >= d.Idle || now.Sub(s.CreatedAt) >= d.Lifetime {
-		return nil, ErrSignedOut
-	}
-	if active && now.Sub(s.SeenAt) > d.Idle/100 {
-		s.SeenAt = now
-		if err := d.Store.Sessions.Seen(ctx, hashed(token), *s, d.left(s)); err != nil {
-			d.Log.Warn("a session was not prolonged", "user", u.ID, "error", err)
-		}
-	}
-	return u, nil
-}
-
-// maxToken is more than any token of ours.
-const maxToken = 100
-
-// left is how long a session is remembered if nothing more happens.
-func (d *Desk) left(s *store.Session) time.Duration {
-	return min(d.Idle, s.CreatedAt.Add(d.Lifetime).Sub(d.Now()))
-}
-
-// begin makes a session of a user.
-func (d *Desk) begin(ctx context.Context, u *store.User) (token string, err error) {
-	token, now := rand.Text()+rand.Text(), d.Now()
-	s := store.Session{User: u.ID, Generation: u.Generation, CreatedAt: now, SeenAt: now}
-	return token, d.Store.Sessions.Begin(ctx, hashed(token), s, d.left(&s))
-}
-
-// SignIn checks a password and returns the token of a new session. from names the
-// network that the try came from. ErrWrong, ErrBusy, *Throttled.
-func (d *Desk) SignIn(ctx context.Context, name, password, from string) (string, error) {
-	u, err := d.verify(ctx, name, password, from)
+// SignIn checks a password and returns the token of a new session. ErrWrong, ErrBusy,
+// *Throttled.
+func (d *Desk) SignIn(ctx context.Context, name, password string, from Place) (string, error) {
+	u, err := d.verify(ctx, name, password, from.Network)
 	if err != nil {
 		return "", err
 	}
@@ -169,9 +128,9 @@ func (d *Desk) SignIn(ctx context.Context, name, password, from string) (string,
 	if err != nil {
 		return "", err
 	}
-	token, err := d.begin(ctx, u)
+	token, err := d.begin(ctx, u, from)
 	if err == nil {
-		d.record(ctx, Actor(u.Name), "user.signed_in", u, "from "+from)
+		d.record(ctx, Actor(u.Name), "user.signed_in", u, "from "+from.Network)
 	}
 	return token, err
 }
@@ -213,33 +172,13 @@ func (d *Desk) verify(ctx context.Context, name, password, from string) (*store.
 	return u, d.Store.Tries.Forgive(ctx, tries)
 }
 
-// SignOut ends a session.
-func (d *Desk) SignOut(ctx context.Context, token string) error {
-	if len(token) > maxToken {
-		return nil
-	}
-	return d.Store.Sessions.End(ctx, hashed(token))
-}
-
-// SignOutEverywhere ends all sessions of a user.
-func (d *Desk) SignOutEverywhere(ctx context.Context, id string) error {
-	u, err := d.Store.Users.Update(ctx, id, d.Now(), func(u *store.User) error {
-		u.Generation++
-		return nil
-	})
-	if err == nil {
-		d.record(ctx, Actor(u.Name), "user.signed_out_everywhere", u, "")
-	}
-	return err
-}
-
 // ChangePassword gives a user another password and ends all sessions; the token is that
 // of a new one. ErrWrong if the old one is another, *Refused, ErrBusy, *Throttled.
-func (d *Desk) ChangePassword(ctx context.Context, u *store.User, old, password, from string) (string, error) {
+func (d *Desk) ChangePassword(ctx context.Context, u *store.User, old, password string, from Place) (string, error) {
 	if err := check(u.Name, password); err != nil {
 		return "", err
 	}
-	known, err := d.verify(ctx, u.Name, old, from)
+	known, err := d.verify(ctx, u.Name, old, from.Network)
 	if err != nil {
 		return "", err
 	}
@@ -262,7 +201,7 @@ func (d *Desk) ChangePassword(ctx context.Context, u *store.User, old, password,
 		return "", err
 	}
 	d.record(ctx, Actor(u.Name), "user.password_changed", changed, "")
-	return d.begin(ctx, changed)
+	return d.begin(ctx, changed, from)
 }
 
 // Actor is a user in the record of changes.

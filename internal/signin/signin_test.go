@@ -18,14 +18,17 @@ import (
 const (
 	good  = "a horse on the stairs"
 	other = "three green umbrellas"
-	net1  = "192.0.2.1"
 )
+
+// net1 is where most people of these tests sit.
+func net1() Place { return Place{Network: "192.0.2.1", Browser: "Firefox on Linux"} }
 
 // fixture is a desk on a Redis of its own, and its clock.
 type fixture struct {
 	*Desk
 	t   *testing.T
 	rdb *redis.Client
+	url string
 	now time.Time
 }
 
@@ -36,7 +39,7 @@ func newFixture(t *testing.T, url string) *fixture {
 		t.Fatal(err)
 	}
 	o.DisableIdentity = true
-	f := &fixture{t: t, rdb: redis.NewClient(o), now: time.Now()}
+	f := &fixture{t: t, rdb: redis.NewClient(o), url: url, now: time.Now()}
 	t.Cleanup(func() { f.rdb.Close() })
 	f.Desk = New(Options{Store: store.New(f.rdb, store.Options{}), Now: func() time.Time { return f.now }})
 	return f
@@ -53,7 +56,7 @@ func (f *fixture) administrator() string {
 	if err != nil || link == "" {
 		f.t.Fatalf("%q, %v", link, err)
 	}
-	token, err := f.Redeem(f.t.Context(), link, "Ada", good)
+	token, err := f.Redeem(f.t.Context(), link, "Ada", good, net1())
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -62,7 +65,7 @@ func (f *fixture) administrator() string {
 
 func (f *fixture) who(token string) *store.User {
 	f.t.Helper()
-	u, err := f.Visit(f.t.Context(), token, true)
+	u, err := f.Visit(f.t.Context(), token, new(net1()))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -71,7 +74,7 @@ func (f *fixture) who(token string) *store.User {
 
 func (f *fixture) over(token, why string) {
 	f.t.Helper()
-	if u, err := f.Visit(f.t.Context(), token, true); !errors.Is(err, ErrSignedOut) {
+	if u, err := f.Visit(f.t.Context(), token, new(net1())); !errors.Is(err, ErrSignedOut) {
 		f.t.Errorf("%s: the session is that of %+v, %v", why, u, err)
 	}
 }
@@ -93,7 +96,7 @@ func TestFirstAdministrator(t *testing.T) {
 		if again, err := f.First(ctx); again != "" || err != nil {
 			t.Errorf("another link while somebody administers: %q, %v", again, err)
 		}
-		if _, err := f.Redeem(ctx, earlier, "eve", other); !errors.Is(err, ErrLink) {
+		if _, err := f.Redeem(ctx, earlier, "eve", other, net1()); !errors.Is(err, ErrLink) {
 			t.Errorf("a link from before: %v", err)
 		}
 		// Nothing that is stored opens anything.
@@ -115,7 +118,7 @@ func TestLinkIsUsedOnce(t *testing.T) {
 		var all sync.WaitGroup
 		for _, name := range []string{"a", "b", "c", "d"} {
 			all.Go(func() {
-				if _, err := f.Redeem(t.Context(), link, name, good); err == nil {
+				if _, err := f.Redeem(t.Context(), link, name, good, net1()); err == nil {
 					made.Add(1)
 				} else if !errors.Is(err, ErrLink) {
 					t.Error(err)
@@ -137,7 +140,7 @@ func TestInvite(t *testing.T) {
 		if err != nil || u.Name != "bo@acme.com" {
 			t.Fatalf("%+v, %v", u, err)
 		}
-		if _, err := f.SignIn(ctx, u.Name, good, net1); !errors.Is(err, ErrWrong) {
+		if _, err := f.SignIn(ctx, u.Name, good, net1()); !errors.Is(err, ErrWrong) {
 			t.Errorf("without a password: %v", err)
 		}
 		if _, _, err := f.Invite(ctx, "", "BO@acme.com", Draft{Role: store.RoleViewer}); !isRefused(err) {
@@ -147,14 +150,14 @@ func TestInvite(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.Redeem(ctx, link, "", good); !errors.Is(err, ErrLink) {
+		if _, err := f.Redeem(ctx, link, "", good, net1()); !errors.Is(err, ErrLink) {
 			t.Errorf("a link that was replaced: %v", err)
 		}
-		token, err := f.Redeem(ctx, newer, "ignored", good)
+		token, err := f.Redeem(ctx, newer, "ignored", good, net1())
 		if err != nil || f.who(token).Name != "bo@acme.com" {
 			t.Fatal(err)
 		}
-		if _, err := f.Redeem(ctx, newer, "", other); !errors.Is(err, ErrLink) {
+		if _, err := f.Redeem(ctx, newer, "", other, net1()); !errors.Is(err, ErrLink) {
 			t.Errorf("a link that was used: %v", err)
 		}
 		_, late, err := f.Link(ctx, Actor("ada"), u.ID)
@@ -162,7 +165,7 @@ func TestInvite(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.now = f.now.Add(f.LinkFor)
-		if _, err := f.Redeem(ctx, late, "", other); !errors.Is(err, ErrLink) {
+		if _, err := f.Redeem(ctx, late, "", other, net1()); !errors.Is(err, ErrLink) {
 			t.Errorf("a link that expired: %v", err)
 		}
 		for _, bad := range []string{"", ".", "first.", "first.x", u.ID, u.ID + ".", "usr_x.y", strings.Repeat("x", 5000)} {
@@ -187,7 +190,7 @@ func TestWhoMayNotSignIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		before, err := f.Redeem(ctx, link, "", good)
+		before, err := f.Redeem(ctx, link, "", good, net1())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,11 +203,11 @@ func TestWhoMayNotSignIn(t *testing.T) {
 			"no password": {"ada", ""}, "a long one": {"ada", strings.Repeat(good, 1000)}, "a long name": {strings.Repeat("a", 1e6), good},
 			"the start": {"ada", good[:20]}, "more": {"ada", good + "x"}, "other case": {"ada", strings.ToUpper(good)}, "no text": {"ada", "\xff\x00"},
 		} {
-			if token, err := f.SignIn(ctx, try[0], try[1], name); !errors.Is(err, ErrWrong) || token != "" {
+			if token, err := f.SignIn(ctx, try[0], try[1], Place{Network: name}); !errors.Is(err, ErrWrong) || token != "" {
 				t.Errorf("%s: %q, %v", name, token, err)
 			}
 		}
-		if _, err := f.SignIn(ctx, " ADA ", good, net1); err != nil {
+		if _, err := f.SignIn(ctx, " ADA ", good, net1()); err != nil {
 			t.Errorf("ada: %v", err)
 		}
 	})
@@ -218,16 +221,16 @@ func TestPasswordForms(t *testing.T) {
 		for _, c := range []struct{ set, enter string }{
 			{"caf\u00e9 on the corner", "cafe\u0301 on the corner"}, {long + "a", long + "a"},
 		} {
-			next, err := f.ChangePassword(ctx, f.who(token), f.password(c.set), c.set, net1)
+			next, err := f.ChangePassword(ctx, f.who(token), f.password(c.set), c.set, net1())
 			if err != nil {
 				t.Fatal(err)
 			}
 			token = next
-			if _, err := f.SignIn(ctx, "ada", c.enter, net1); err != nil {
+			if _, err := f.SignIn(ctx, "ada", c.enter, net1()); err != nil {
 				t.Errorf("%.30q: %v", c.enter, err)
 			}
 		}
-		if _, err := f.SignIn(ctx, "ada", long+"b", net1); !errors.Is(err, ErrWrong) {
+		if _, err := f.SignIn(ctx, "ada", long+"b", net1()); !errors.Is(err, ErrWrong) {
 			t.Errorf("the last of 1001 octets does not count: %v", err)
 		}
 	})
@@ -248,16 +251,16 @@ func TestPasswordsThatAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, bad := range []string{"", "short", "elevenchars", "äöüäöüäöü", "aaaaaaaaaaaaaaaa", "ababababababab", "tab\tand\nline\x00x", strings.Repeat("abcdef", 200), "the-name-of-ada", "\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfe\xff\xfeabcd"} {
-			if _, err := f.Redeem(t.Context(), link, "the-name-of-ada", bad); !isRefused(err) {
+			if _, err := f.Redeem(t.Context(), link, "the-name-of-ada", bad, net1()); !isRefused(err) {
 				t.Errorf("%.20q: %v", bad, err)
 			}
 		}
 		for _, bad := range []string{"", " ", "a b", "a\nb", "<script>\x00", strings.Repeat("a", 65), "\xff"} {
-			if _, err := f.Redeem(t.Context(), link, bad, good); !isRefused(err) {
+			if _, err := f.Redeem(t.Context(), link, bad, good, net1()); !isRefused(err) {
 				t.Errorf("name %.20q: %v", bad, err)
 			}
 		}
-		if _, err := f.Redeem(t.Context(), link, "ada", good); err != nil {
+		if _, err := f.Redeem(t.Context(), link, "ada", good, net1()); err != nil {
 			t.Errorf("after what was refused the link is over: %v", err)
 		}
 	})
@@ -268,7 +271,7 @@ func TestSessionsEnd(t *testing.T) {
 		ctx, begun := t.Context(), f.now
 		in := func() string {
 			t.Helper()
-			token, err := f.SignIn(ctx, "ada", good, net1)
+			token, err := f.SignIn(ctx, "ada", good, net1())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -281,20 +284,20 @@ func TestSessionsEnd(t *testing.T) {
 		}
 		f.over(a, "signed out")
 		ada := f.who(b)
-		next, err := f.ChangePassword(ctx, ada, good, other, net1)
+		next, err := f.ChangePassword(ctx, ada, good, other, net1())
 		if err != nil {
 			t.Fatal(err)
 		}
 		f.over(b, "the password was changed")
 		f.who(next)
-		if _, err := f.ChangePassword(ctx, ada, good, "something else again", net1); !errors.Is(err, ErrWrong) {
+		if _, err := f.ChangePassword(ctx, ada, good, "something else again", net1()); !errors.Is(err, ErrWrong) {
 			t.Errorf("by the old password: %v", err)
 		}
-		if _, err := f.ChangePassword(ctx, f.who(next), other, good, net1); err != nil {
+		if _, err := f.ChangePassword(ctx, f.who(next), other, good, net1()); err != nil {
 			t.Fatal(err)
 		}
 		c, e := in(), in()
-		if err := f.SignOutEverywhere(ctx, ada.ID); err != nil {
+		if err := f.SignOutEverywhere(ctx, Actor("ada"), ada.ID); err != nil {
 			t.Fatal(err)
 		}
 		f.over(c, "signed out everywhere")
@@ -302,7 +305,7 @@ func TestSessionsEnd(t *testing.T) {
 
 		idle := in()
 		f.now = f.now.Add(f.Idle / 2)
-		if _, err := f.Visit(ctx, idle, false); err != nil { // a page that refreshes itself
+		if _, err := f.Visit(ctx, idle, nil); err != nil { // a page that refreshes itself
 			t.Fatal(err)
 		}
 		f.now = f.now.Add(f.Idle / 2)
@@ -330,7 +333,7 @@ func TestRoleChanges(t *testing.T) {
 		if err := f.Remove(ctx, Actor("ada"), ada.ID); !isRefused(err) {
 			t.Errorf("the last administrator was removed: %v", err)
 		}
-		token, err := f.Redeem(ctx, link, "", good)
+		token, err := f.Redeem(ctx, link, "", good, net1())
 		if err != nil {
 			t.Fatal(err)
 		}

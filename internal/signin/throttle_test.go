@@ -18,7 +18,7 @@ func TestThrottled(t *testing.T) {
 		f.administrator()
 		var wrong, throttled atomic.Int32
 		try := func(name, password, from string) {
-			_, err := f.SignIn(ctx, name, password, from)
+			_, err := f.SignIn(ctx, name, password, Place{Network: from})
 			var slow *Throttled
 			switch {
 			case errors.Is(err, ErrWrong):
@@ -31,20 +31,20 @@ func TestThrottled(t *testing.T) {
 		}
 		var all sync.WaitGroup
 		for range 20 {
-			all.Go(func() { try("ada", other, net1) })
+			all.Go(func() { try("ada", other, net1().Network) })
 		}
 		all.Wait()
 		if wrong.Load() != 10 || throttled.Load() != 10 {
 			t.Errorf("of 20 at once %d were judged, %d throttled", wrong.Load(), throttled.Load())
 		}
-		if try("ada", good, net1); throttled.Load() != 11 {
+		if try("ada", good, net1().Network); throttled.Load() != 11 {
 			t.Error("the right password counts at a moment when none does")
 		}
 		if try("ada", good, "192.0.2.2"); throttled.Load() != 11 {
 			t.Error("she is kept out from elsewhere")
 		}
 		for i := range 45 {
-			try(fmt.Sprint("user", i), other, net1)
+			try(fmt.Sprint("user", i), other, net1().Network)
 		}
 		if wrong.Load() != 50 {
 			t.Errorf("a network had %d tries", wrong.Load())

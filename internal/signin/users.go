@@ -206,7 +206,7 @@ func (d *Desk) good(u *store.User, token string) error {
 // Redeem uses a link up: the password is set, all sessions of the user end, and one
 // begins, whose token it returns. name is that of the first administrator. ErrLink,
 // *Refused, ErrBusy.
-func (d *Desk) Redeem(ctx context.Context, token, name, password string) (string, error) {
+func (d *Desk) Redeem(ctx context.Context, token, name, password string, from Place) (string, error) {
 	w, err := d.Welcome(ctx, token)
 	if err != nil {
 		return "", err
@@ -248,5 +248,5 @@ func (d *Desk) Redeem(ctx context.Context, token, name, password string) (string
 		return "", err
 	}
 	d.record(ctx, Actor(u.Name), "user.password_set", u, "by a link")
-	return d.begin(ctx, u)
+	return d.begin(ctx, u, from)
 }

@@ -135,6 +135,8 @@ import (
 //	install:{users}:admins   set of ids: who can administer now
 //	install:{users}:f:<hash> string with TTL: a link that makes the first administrator
 //	install:{users}:s:<hash> string with TTL, a session: JSON, type storedSession in sessions.go
+//	install:{users}:o:<usr id> sorted set with TTL: the hashes of the sessions of a user,
+//	                         by when each was used last; some may be over
 //	install:{users}:t:<what> string with TTL, how often somebody tried to sign in
 
 // shardKeys names the keys of one shard of one world.
@@ -292,5 +294,6 @@ const (
 	adminsKey   = "install:{users}:admins"
 	firstPrefix = "install:{users}:f:"
 	sessPrefix  = "install:{users}:s:"
+	ownSessions = "install:{users}:o:"
 	triesPrefix = "install:{users}:t:"
 )

@@ -11,13 +11,20 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// maxSessions is how many sessions a user may have: one more ends the one that was not
+// used for longest.
+const maxSessions = 50
+
 // Session is somebody's being signed in. It is found by the hash of its token, which
 // is not stored.
 type Session struct {
+	ID         string // the hash
 	User       string // id
 	Generation int    // the user's, when it began
 	CreatedAt  time.Time
 	SeenAt     time.Time
+	Network    string // where it was used last
+	Browser    string // by what, for people; may be empty
 }
 
 type storedSession struct {
@@ -25,6 +32,16 @@ type storedSession struct {
 	Generation int    `json:"g"`
 	Created    int64  `json:"c"`
 	Seen       int64  `json:"s"`
+	Network    string `json:"n,omitempty"`
+	Browser    string `json:"b,omitempty"`
+}
+
+func decodeSession(id, raw string) (*Session, error) {
+	var s storedSession
+	if err := json.Unmarshal([]byte(raw), &s); err != nil {
+		return nil, fmt.Errorf("read a session: %w", ErrBroken)
+	}
+	return &Session{id, s.User, s.Generation, fromMS(s.Created), fromMS(s.Seen), s.Network, s.Browser}, nil
 }
 
 // Sessions are those of the dashboard's users.
@@ -48,35 +65,41 @@ return {s, u}
 
 // keepSessionScript writes a session, a new one or one that is still there.
 //
-//	KEYS 1 the session
-//	ARGV 1 the session, 2 ms until it is forgotten, 3 1 if it must be there
+//	KEYS 1 the session, 2 the sessions of its user
+//	ARGV 1 the session, 2 ms until it is forgotten, 3 1 if it must be there, 4 its id,
+//	     5 when it was used, 6 most sessions
 //
-// Safe to run twice, and with whenFull: where that takes the TTL away, SET gives another.
+// Returns the ids of those that are too many. Safe to run twice, and with whenFull:
+// where that takes the TTL away, SET gives another.
 const keepSessionScript = `
-if ARGV[3] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if ARGV[3] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
+redis.call('ZADD', KEYS[2], ARGV[5], ARGV[4])
+if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
+return redis.call('ZRANGE', KEYS[2], 0, -1 - tonumber(ARGV[6]))
 `
 
 // Begin keeps a new session for so long.
-func (s *Sessions) Begin(ctx context.Context, hash string, session Session, ttl time.Duration) error {
-	return s.write(ctx, hash, session, ttl, 0)
+func (s *Sessions) Begin(ctx context.Context, session Session, ttl time.Duration) error {
+	return s.write(ctx, session, ttl, 0)
 }
 
 // Seen keeps a session for longer, unless it ended by now.
-func (s *Sessions) Seen(ctx context.Context, hash string, session Session, ttl time.Duration) error {
-	return s.write(ctx, hash, session, ttl, 1)
+func (s *Sessions) Seen(ctx context.Context, session Session, ttl time.Duration) error {
+	return s.write(ctx, session, ttl, 1)
 }
 
-func (s *Sessions) write(ctx context.Context, hash string, session Session, ttl time.Duration, there int) error {
-	raw, err := json.Marshal(storedSession{session.User, session.Generation, toMS(session.CreatedAt), toMS(session.SeenAt)})
+func (s *Sessions) write(ctx context.Context, x Session, ttl time.Duration, there int) error {
+	raw, err := json.Marshal(storedSession{x.User, x.Generation, toMS(x.CreatedAt), toMS(x.SeenAt), x.Network, x.Browser})
+	var over []string
 	if err == nil {
-		err = s.keep.Run(ctx, s.rdb, []string{sessPrefix + hash}, raw, max(1, ttl.Milliseconds()), there).Err()
+		keys := []string{sessPrefix + x.ID, ownSessions + x.User}
+		over, err = s.keep.Run(ctx, s.rdb, keys, raw, max(1, ttl.Milliseconds()), there, x.ID, toMS(x.SeenAt), maxSessions).StringSlice()
 	}
 	if err != nil {
-		return fmt.Errorf("keep a session of %s: %w", session.User, err)
+		return fmt.Errorf("keep a session of %s: %w", x.User, err)
 	}
-	return nil
+	return s.end(ctx, x.User, over)
 }
 
 // Find reads a session and its user in one step. ErrNotFound if either is gone.
@@ -88,21 +111,69 @@ func (s *Sessions) Find(ctx context.Context, hash string) (*Session, *User, erro
 	if err != nil {
 		return nil, nil, fmt.Errorf("find a session: %w", err)
 	}
-	var stored storedSession
-	if len(found) != 2 || json.Unmarshal([]byte(found[0]), &stored) != nil {
+	if len(found) != 2 {
 		return nil, nil, fmt.Errorf("find a session: %w", ErrBroken)
 	}
-	user, err := decodeUser(found[1])
+	session, err := decodeSession(hash, found[0])
 	if err != nil {
 		return nil, nil, err
 	}
-	return &Session{stored.User, stored.Generation, fromMS(stored.Created), fromMS(stored.Seen)}, user, nil
+	user, err := decodeUser(found[1])
+	return session, user, err
 }
 
-// End forgets a session; one that is gone is no error.
-func (s *Sessions) End(ctx context.Context, hash string) error {
-	if err := s.rdb.Del(ctx, sessPrefix+hash).Err(); err != nil {
-		return fmt.Errorf("end a session: %w", err)
+// Of lists the sessions of a user, the one that was used last first.
+func (s *Sessions) Of(ctx context.Context, user string) ([]*Session, error) {
+	ids, err := s.rdb.ZRevRange(ctx, ownSessions+user, 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list the sessions of %s: %w", user, err)
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	keys := make([]string, len(ids))
+	for i, id := range ids {
+		keys[i] = sessPrefix + id
+	}
+	found, err := s.rdb.MGet(ctx, keys...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list the sessions of %s: %w", user, err)
+	}
+	var list []*Session
+	var gone []string
+	for i, value := range found {
+		raw, ok := value.(string)
+		if !ok {
+			gone = append(gone, ids[i])
+			continue
+		}
+		session, err := decodeSession(ids[i], raw)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, session)
+	}
+	return list, s.end(ctx, user, gone)
+}
+
+// End forgets a session of a user; one that is gone is no error.
+func (s *Sessions) End(ctx context.Context, user, id string) error {
+	return s.end(ctx, user, []string{id})
+}
+
+func (s *Sessions) end(ctx context.Context, user string, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := s.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		for _, id := range ids {
+			p.Del(ctx, sessPrefix+id)
+			p.ZRem(ctx, ownSessions+user, id)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("end a session of %s: %w", user, err)
 	}
 	return nil
 }

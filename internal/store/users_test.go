@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -184,8 +185,8 @@ func TestSessions(t *testing.T) {
 	each(t, Options{}, func(t *testing.T, f *fixture) {
 		ctx, u := t.Context(), aUser("usr_1", RoleAdministrator)
 		f.addUser(t, u)
-		s := Session{User: u.ID, Generation: 3, CreatedAt: start(), SeenAt: start()}
-		if err := f.Sessions.Begin(ctx, "h", s, time.Hour); err != nil {
+		s := Session{ID: "h", User: u.ID, Generation: 3, CreatedAt: start(), SeenAt: start(), Network: "192.0.2.1", Browser: "Firefox"}
+		if err := f.Sessions.Begin(ctx, s, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		got, user, err := f.Sessions.Find(ctx, "h")
@@ -196,16 +197,16 @@ func TestSessions(t *testing.T) {
 			t.Errorf("after it was read, it is kept for %v", ttl)
 		}
 		s.SeenAt = start().Add(time.Minute)
-		if err := f.Sessions.Seen(ctx, "h", s, 2*time.Hour); err != nil {
+		if err := f.Sessions.Seen(ctx, s, 2*time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		if ttl := f.rdb.PTTL(ctx, sessPrefix+"h").Val(); ttl <= time.Hour {
 			t.Errorf("prolonged, it is kept for %v", ttl)
 		}
-		if err := f.Sessions.End(ctx, "h"); err != nil {
+		if err := f.Sessions.End(ctx, u.ID, "h"); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Sessions.Seen(ctx, "h", s, time.Hour); err != nil {
+		if err := f.Sessions.Seen(ctx, s, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := f.Sessions.Find(ctx, "h"); !errors.Is(err, ErrNotFound) {
@@ -217,6 +218,53 @@ func TestSessions(t *testing.T) {
 		f.rdb.Set(ctx, sessPrefix+"h", `{"u":"usr_2"}`, 0)
 		if _, _, err := f.Sessions.Find(ctx, "h"); !errors.Is(err, ErrNotFound) {
 			t.Errorf("the session of nobody: %v", err)
+		}
+	})
+}
+
+// A user has the sessions that were used last, and no more than so many.
+func TestSessionsOfAUser(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		ctx := t.Context()
+		begin := func(user, id string, at time.Time, ttl time.Duration) {
+			t.Helper()
+			if err := f.Sessions.Begin(ctx, Session{ID: id, User: user, CreatedAt: at, SeenAt: at}, ttl); err != nil {
+				t.Fatal(err)
+			}
+		}
+		of := func(user string) string {
+			t.Helper()
+			list, err := f.Sessions.Of(ctx, user)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ids []string
+			for _, s := range list {
+				ids = append(ids, s.ID)
+			}
+			return strings.Join(ids, " ")
+		}
+		begin("usr_1", "old", start(), time.Hour)
+		begin("usr_1", "new", start().Add(time.Minute), 2*time.Hour)
+		begin("usr_2", "other", start(), time.Hour)
+		if got := of("usr_1"); got != "new old" {
+			t.Errorf("usr_1 has %q", got)
+		}
+		if ttl := f.rdb.PTTL(ctx, ownSessions+"usr_1").Val(); ttl <= time.Hour {
+			t.Errorf("the list ends before a session of it: in %v", ttl)
+		}
+		f.rdb.Del(ctx, sessPrefix+"old") // its time was over
+		if got, n := of("usr_1"), f.rdb.ZCard(ctx, ownSessions+"usr_1").Val(); got != "new" || n != 1 {
+			t.Errorf("usr_1 has %q, and %d in the list", got, n)
+		}
+		for i := range maxSessions {
+			begin("usr_1", fmt.Sprint("more", i), start().Add(time.Duration(i+2)*time.Minute), time.Hour)
+		}
+		if got := of("usr_1"); strings.Count(got, "more") != maxSessions || strings.Contains(got, "new") || f.rdb.Exists(ctx, sessPrefix+"new").Val() != 0 {
+			t.Errorf("usr_1 has %q", got)
+		}
+		if err := f.Sessions.End(ctx, "usr_2", "other"); err != nil || of("usr_2") != "" {
+			t.Errorf("usr_2 has %q, %v", of("usr_2"), err)
 		}
 	})
 }
