@@ -28,6 +28,9 @@ func TestUsersPage(t *testing.T) {
 	}
 	body(t, h.ask(found[1], "", url.Values{"password": {goodPassword}, "again": {"another one"}}), http.StatusUnprocessableEntity)
 	body(t, h.ask(found[1], "", url.Values{"password": {"short"}, "again": {"short"}}), http.StatusUnprocessableEntity)
+	if page := body(t, h.ask(found[1], "", url.Values{"password": {"postrider1234"}, "again": {"postrider1234"}}), http.StatusUnprocessableEntity); !strings.Contains(page, "among the first that are tried") {
+		t.Error(page)
+	}
 	r := h.ask(found[1], "", url.Values{"password": {goodPassword}, "again": {goodPassword}})
 	bo := sessionOf(r)
 	body(t, r, http.StatusSeeOther)
@@ -70,6 +73,7 @@ func TestAccountPage(t *testing.T) {
 		{"wrong", next, next, "The password until now is another."},
 		{goodPassword, next, goodPassword, "The two passwords are not the same."},
 		{goodPassword, "short", "short", "at least 12 characters"},
+		{goodPassword, "Password1234!", "Password1234!", "among the first that are tried"},
 	} {
 		if page := body(t, change(c.old, c.password, c.again), http.StatusUnprocessableEntity); !strings.Contains(page, c.said) {
 			t.Errorf("%+v: %s", c, page)

@@ -144,8 +144,8 @@ func check(name, password string) error {
 		return &Refused{fmt.Sprintf("The password must have at least %d characters. A few words that nobody would guess are good.", MinPassword)}
 	case p == "":
 		return &Refused{"The password holds a character that cannot be typed, such as a tab."}
-	case len(different) < 5 || strings.EqualFold(p, name):
-		return &Refused{"The password is too easy to guess."}
+	case len(different) < 5 || guessable(name, p):
+		return &Refused{"This password is among the first that are tried: it is made of common words, names, years or runs such as 1234. Take a few words that nobody would guess."}
 	}
 	return nil
 }
