@@ -46,7 +46,7 @@ func (a *App) withDashboard(ctx context.Context, door http.Handler) (http.Handle
 	if err != nil {
 		return nil, fmt.Errorf("POSTRIDER_TRUSTED_PROXIES: %w", err)
 	}
-	desk := signin.New(signin.Options{Store: a.Store, Log: a.options.Log})
+	desk := signin.New(signin.Options{Store: a.Store, Log: a.options.Log, Metrics: signin.NewMetrics(a.registry)})
 	link, err := desk.First(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("make a link for the first administrator: %w", err)

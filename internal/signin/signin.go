@@ -63,6 +63,8 @@ type Options struct {
 	Store *store.Store
 	Log   *slog.Logger
 	Now   func() time.Time
+	// Metrics count the tries to sign in; nil: nothing does.
+	Metrics *Metrics
 
 	Idle     time.Duration // a session ends when it was not used for so long: 12 h
 	Lifetime time.Duration // and after so long in any case: 7 days
@@ -105,7 +107,8 @@ func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byt
 
 // SignIn checks a password and returns the token of a new session. ErrWrong, ErrBusy,
 // *Throttled.
-func (d *Desk) SignIn(ctx context.Context, name, password string, from Place) (string, error) {
+func (d *Desk) SignIn(ctx context.Context, name, password string, from Place) (token string, err error) {
+	defer func() { d.Metrics.tried(err) }()
 	u, err := d.verify(ctx, name, password, from.Network)
 	if err != nil {
 		return "", err
@@ -128,7 +131,7 @@ func (d *Desk) SignIn(ctx context.Context, name, password string, from Place) (s
 	if err != nil {
 		return "", err
 	}
-	token, err := d.begin(ctx, u, from)
+	token, err = d.begin(ctx, u, from)
 	if err == nil {
 		d.record(ctx, Actor(u.Name), "user.signed_in", u, "from "+from.Network)
 	}
