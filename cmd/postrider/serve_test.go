@@ -275,6 +275,7 @@ func TestServeRefuses(t *testing.T) {
 		{"no host name", "POSTRIDER_HOSTNAME=box", "POSTRIDER_ALLOW_UNSAFE=no-hostname"},
 		{"local host name", "POSTRIDER_HOSTNAME=localhost.localdomain", "no-hostname"},
 		{"unknown word", "POSTRIDER_ALLOW_UNSAFE=everything", "no-append-only"},
+		{"unknown word, and Redis away", "POSTRIDER_ALLOW_UNSAFE=everything POSTRIDER_REDIS_URL=redis://127.0.0.1:1", "no-append-only"},
 		{"no role", "POSTRIDER_ROLES=smtpd", "is no role"},
 		{"port in use", "POSTRIDER_HTTP_ADDR=" + busy.Addr().String(), "in use"},
 		{"relay without a host", "POSTRIDER_RELAY=smtp://", "POSTRIDER_RELAY"},
@@ -282,7 +283,7 @@ func TestServeRefuses(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			i := &installation{t: t, environ: append(append([]string(nil), good...), c.set)}
+			i := &installation{t: t, environ: append(append([]string(nil), good...), strings.Fields(c.set)...)}
 			status, out, errs := i.run("serve")
 			if status == 0 || !strings.Contains(errs, c.err) || strings.Contains(out+errs, "hunter2") {
 				t.Errorf("status %d, want an error with %q:\n%s%s", status, c.err, out, errs)

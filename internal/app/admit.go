@@ -44,6 +44,16 @@ func UnsafeWords() []string {
 	return words
 }
 
+// checkUnsafe refuses what is no word of UnsafeWords.
+func checkUnsafe(words []string) error {
+	for _, word := range words {
+		if !slices.Contains(UnsafeWords(), word) {
+			return fmt.Errorf("POSTRIDER_ALLOW_UNSAFE: there is no refusal %q; there are %s", word, strings.Join(UnsafeWords(), ", "))
+		}
+	}
+	return nil
+}
+
 // openGuard watches Redis. Who brings a secret of its own, as dev does, keeps no
 // files unless it says where.
 func (a *App) openGuard() error {
@@ -71,11 +81,6 @@ func (a *App) openGuard() error {
 // weaker than it could be.
 func (a *App) admit(ctx context.Context) error {
 	c := a.options.Config
-	for _, word := range c.AllowUnsafe {
-		if !slices.Contains(UnsafeWords(), word) {
-			return fmt.Errorf("POSTRIDER_ALLOW_UNSAFE: there is no refusal %q; there are %s", word, strings.Join(UnsafeWords(), ", "))
-		}
-	}
 	var fatal []store.Fault
 	var unsafe *store.Refusal
 	switch err := a.guard.Start(ctx); {

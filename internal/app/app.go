@@ -104,6 +104,9 @@ func New(ctx context.Context, o Options) (a *App, err error) {
 	if a.options.Log == nil {
 		a.options.Log = slog.New(slog.DiscardHandler)
 	}
+	if err := checkUnsafe(o.Config.AllowUnsafe); err != nil {
+		return a, err
+	}
 	if err := a.loadSecret(ctx); err != nil {
 		return a, err
 	}
