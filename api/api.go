@@ -24,6 +24,7 @@ import (
 
 	"postrider"
 	"postrider/internal/apikey"
+	"postrider/internal/endpoint"
 	"postrider/internal/intake"
 	"postrider/internal/sign"
 	"postrider/internal/store"
@@ -75,6 +76,7 @@ type door struct {
 	strangers *strangers // by address
 	guesses   *strangers // by the beginning of the key
 	apiKeys   *apikey.Desk
+	hooks     *endpoint.Desk
 	waiting   chan struct{} // who waits for events
 	unsettled unsettled
 
@@ -114,6 +116,7 @@ func newEngine(o Options) *gin.Engine {
 	d.rates = newRates(o.Store, o.RateLimit, o.Now)
 	d.uses, d.strangers, d.guesses = newUses(o.Store), newStrangers(o.Now), newStrangers(o.Now)
 	d.apiKeys = &apikey.Desk{Store: o.Store, Log: o.Log, Now: o.Now}
+	d.hooks = &endpoint.Desk{Store: o.Store, Log: o.Log, Now: o.Now}
 	d.waiting = make(chan struct{}, maxWaiting)
 	d.unsettled.room = make(chan struct{}, mostUnsettled)
 	d.explainPage = newExplainPage()

@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,7 +10,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"postrider/internal/email"
-	"postrider/internal/events"
+	"postrider/internal/endpoint"
 	"postrider/internal/intake"
 	"postrider/internal/store"
 	"postrider/internal/webhook"
@@ -19,12 +18,10 @@ import (
 
 // Limits of an endpoint's members.
 const (
-	maxWebhookURL         = 2048
-	maxPatterns           = 50 // more than there are
-	maxWebhookDescription = 255
-	maxWebhookHeaders     = 5
-	maxHeaderName         = 64
-	maxHeaderValue        = 1024
+	maxWords          = 50 // tags or streams
+	maxWebhookHeaders = 5
+	maxHeaderName     = 64
+	maxHeaderValue    = 1024
 )
 
 // webhookDraft is what a request says about an endpoint; nil is not given.
@@ -77,13 +74,13 @@ func (d *door) webhookMember(dec *decoder, draft *webhookDraft, m *node) {
 	switch m.name {
 	case "url":
 		if draft.url = dec.str(m, at); draft.url != nil {
-			dec.webhookURL(*draft.url, at, d.poster)
+			dec.found(at, endpoint.CheckURL(*draft.url, d.poster))
 		}
 	case "events":
 		draft.events = dec.patterns(m, at)
 	case "description":
 		if draft.description = dec.str(m, at); draft.description != nil {
-			dec.line(*draft.description, at, maxWebhookDescription)
+			dec.found(at, endpoint.CheckDescription(*draft.description))
 		}
 	case "enabled":
 		if m.kind != boolKind {
@@ -138,33 +135,13 @@ func (w *webhookDraft) apply(h *store.Webhook) error {
 	if w.deferred != nil {
 		h.AllDeferrals = *w.deferred == deferredAll
 	}
-	authorized := slices.ContainsFunc(h.Headers, func(f email.Header) bool { return strings.EqualFold(f.Name, "Authorization") })
-	if authorized && hasUser(h.URL) {
-		return &intake.Invalid{Faults: []intake.Fault{{
-			Pointer: "#/headers/Authorization", Code: intake.MutuallyExclusive,
-			Detail: "cannot be sent beside the user and password of the URL",
-		}}}
-	}
-	return nil
+	return endpoint.CheckWhole(h)
 }
 
-// laterEvents are the types of api.md 11 that nothing makes yet.
-func laterEvents() []string {
-	return []string{
-		"message.complained", "message.unsubscribed", "message.opened", "message.clicked",
-		"domain.verified", "domain.degraded", "domain.failed", "domain.*",
-	}
-}
-
-// webhookURL checks where an endpoint is. That it passes does not mean that it can be
-// reached: what its name stands for is seen at each attempt.
-func (d *decoder) webhookURL(raw, at string, poster *webhook.Poster) {
-	if len(raw) > maxWebhookURL {
-		d.fault(at, intake.TooLong, fmt.Sprintf("has more than %d characters", maxWebhookURL))
-		return
-	}
-	if err := poster.CheckURL(raw); err != nil {
-		d.fault(at, intake.InvalidFormat, err.Error())
+// found notes what a check of package endpoint found, if it did.
+func (d *decoder) found(at string, f *intake.Fault) {
+	if f != nil {
+		d.fault(at, f.Code, f.Detail)
 	}
 }
 
@@ -180,8 +157,8 @@ func (d *decoder) words(n *node, at string, form *regexp.Regexp, what string) []
 		d.wrongType(at, "an array of strings")
 		return nil
 	}
-	if len(n.children) > maxPatterns {
-		d.fault(at, intake.TooMany, fmt.Sprintf("has more than %d elements", maxPatterns))
+	if len(n.children) > maxWords {
+		d.fault(at, intake.TooMany, fmt.Sprintf("has more than %d elements", maxWords))
 		return nil
 	}
 	var out []string
@@ -196,12 +173,6 @@ func (d *decoder) words(n *node, at string, form *regexp.Regexp, what string) []
 		}
 	}
 	return out
-}
-
-// hasUser reports whether a URL carries a user or password.
-func hasUser(raw string) bool {
-	u, err := url.Parse(raw)
-	return err == nil && u.User != nil
 }
 
 // line checks a text for people that has no control characters.
@@ -220,11 +191,8 @@ func (d *decoder) patterns(n *node, at string) []string {
 		d.wrongType(at, "an array of strings")
 		return nil
 	}
-	switch {
-	case len(n.children) == 0:
-		d.fault(at, intake.Required, "names no event")
-	case len(n.children) > maxPatterns:
-		d.fault(at, intake.TooMany, fmt.Sprintf("has more than %d elements", maxPatterns))
+	d.found(at, endpoint.CheckEvents(len(n.children)))
+	if len(n.children) > endpoint.MaxEvents {
 		return nil
 	}
 	var out []string
@@ -232,10 +200,8 @@ func (d *decoder) patterns(n *node, at string) []string {
 		value := d.str(m, element(at, i))
 		switch {
 		case value == nil:
-		case slices.Contains(laterEvents(), *value):
-			d.fault(element(at, i), intake.UnsupportedFeature, "is not produced by this version")
-		case events.CheckPattern(*value) != nil:
-			d.fault(element(at, i), intake.InvalidFormat, events.CheckPattern(*value).Error())
+		case endpoint.CheckEvent(*value) != nil:
+			d.found(element(at, i), endpoint.CheckEvent(*value))
 		case !slices.Contains(out, *value):
 			out = append(out, *value)
 		}

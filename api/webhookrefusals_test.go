@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"postrider/internal/endpoint"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -104,8 +106,8 @@ func wrongHooks() []refusal {
 				"#/events/8 invalid_format", "#/events/9 unsupported_feature", "#/events/10 unsupported_feature",
 			},
 		},
-		{"many events", `{"url":"https://app.acme.com","events":[` + strings.Repeat(`"*",`, maxPatterns) + `"*"]}`, 422, validationFailed, []string{"#/events too_many"}},
-		{"long description", hookWith(`"description":"` + strings.Repeat("é", maxWebhookDescription+1) + `"`), 422, validationFailed, []string{"#/description too_long"}},
+		{"many events", `{"url":"https://app.acme.com","events":[` + strings.Repeat(`"*",`, endpoint.MaxEvents) + `"*"]}`, 422, validationFailed, []string{"#/events too_many"}},
+		{"long description", hookWith(`"description":"` + strings.Repeat("é", endpoint.MaxDescription+1) + `"`), 422, validationFailed, []string{"#/description too_long"}},
 		{"control in description", hookWith(`"description":"a\nb"`), 422, validationFailed, []string{"#/description invalid_format"}},
 		{"crowd", hookWith(`"headers":{"a":[` + strings.Repeat("1,", maxValues) + `1]}`), 422, validationFailed, []string{"# too_many"}},
 	}
@@ -113,7 +115,7 @@ func wrongHooks() []refusal {
 
 // wrongHookURLs are some of each kind; package webhook has them all.
 func wrongHookURLs() []refusal {
-	out := []refusal{{"long URL", hookAt("https://app.acme.com/" + strings.Repeat("a", maxWebhookURL)), 422, validationFailed, []string{"#/url too_long"}}}
+	out := []refusal{{"long URL", hookAt("https://app.acme.com/" + strings.Repeat("a", endpoint.MaxURL)), 422, validationFailed, []string{"#/url too_long"}}}
 	for _, url := range []string{
 		"", "canary", "https://", "ftp://canary.acme.com/", "javascript:canary", "/canary", "https:///canary", "http://canary.acme.com/",
 		"https://canary.acme.com/#a", "https://canary.acme.com/ ", `https://canary.acme.com/\u0000`, `https://canary.acme.com/\n`, `https://canary.acme.com\\`,

@@ -3,14 +3,13 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
 
 	"postrider/internal/email"
+	"postrider/internal/endpoint"
 	"postrider/internal/events"
-	"postrider/internal/intake"
 	"postrider/internal/store"
 	"postrider/internal/webhook"
 )
@@ -25,6 +24,11 @@ func (c *call) webhookID() (string, error) {
 		return "", noWebhook()
 	}
 	return id, nil
+}
+
+// changer is who calls, as the record of changes to endpoints names them.
+func (c *call) changer() endpoint.Actor {
+	return endpoint.Actor{Name: c.key.ID, Request: c.GetString(requestIDField)}
 }
 
 func noWebhook() *problem {
@@ -50,20 +54,11 @@ func (d *door) createWebhook(c *call) error {
 		if err != nil {
 			return nil, err
 		}
-		hook := &store.Webhook{
-			ID: email.NewID(email.WebhookPrefix), World: c.key.World, Enabled: true,
-			Secret: webhook.NewSecret(), CreatedAt: d.now(),
-		}
+		hook := &store.Webhook{World: c.key.World, Enabled: true}
 		if err := change(hook); err != nil {
 			return nil, err
 		}
-		made, err := d.store.Webhooks.Create(ctx, hook)
-		if errors.Is(err, store.ErrTooManyWebhooks) {
-			return nil, &intake.Invalid{Faults: []intake.Fault{{
-				Pointer: "#", Code: intake.TooMany,
-				Detail: fmt.Sprintf("there are %d webhooks already, which is the limit: delete one first", store.MaxWebhooks),
-			}}}
-		}
+		made, err := d.hooks.Create(ctx, c.changer(), hook)
 		if err != nil {
 			return nil, err
 		}
@@ -132,7 +127,7 @@ func (d *door) updateWebhook(c *call) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx()), commitTimeout)
 	defer cancel()
-	hook, err := d.store.Webhooks.Update(ctx, c.key.World, id, d.now(), change)
+	hook, err := d.hooks.Update(ctx, c.changer(), c.key.World, id, change)
 	if err != nil {
 		return ofWebhook(err)
 	}
@@ -146,7 +141,7 @@ func (d *door) deleteWebhook(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := d.store.Webhooks.Delete(c.ctx(), c.key.World, id); err != nil {
+	if err := d.hooks.Delete(c.ctx(), c.changer(), c.key.World, id); err != nil {
 		return ofWebhook(err)
 	}
 	c.Status(http.StatusNoContent)

@@ -336,3 +336,36 @@ func (h *house) moveHook(id, url string) {
 		h.t.Fatal(err)
 	}
 }
+
+// Who changed what, and when, is recorded, without what is secret.
+func TestChangesOfWebhooksAreRecorded(t *testing.T) {
+	h := openHouse(t)
+	me := h.get("/v1/me").id()
+	id := h.post("/v1/webhooks", `{"url":"https://user:t0ken@app.acme.com/x","events":["*"]}`).id()
+	path := "/v1/webhooks/" + id
+	for _, patch := range []string{`{"description":"orders","events":["message.*"]}`, `{"enabled":false}`, `{"enabled":false}`, `{"enabled":true,"headers":{"X-Token":"t0ken"}}`} {
+		h.do(http.MethodPatch, path, strings.NewReader(patch))
+	}
+	h.post(path+"/rotate-secret", "{}")
+	h.do(http.MethodDelete, path, nil)
+	h.do(http.MethodDelete, path, nil)
+	list, err := h.store.Audit.List(t.Context(), email.Test, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range list {
+		if c.Actor != me || c.Object != id || !strings.HasPrefix(c.Request, "req_") || c.At.IsZero() || strings.Contains(c.Detail, "t0ken") {
+			t.Errorf("%+v", c)
+		}
+		_, changed, _ := strings.Cut(c.Detail, " ")
+		got = append(got, strings.TrimSpace(c.Action+" "+changed))
+	}
+	want := []string{
+		"webhook.deleted", "webhook.secret_rotated", "webhook.enabled", "webhook.updated changed: headers", "webhook.disabled",
+		"webhook.updated changed: events, description", "webhook.created",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("recorded (-want +got):\n%s", diff)
+	}
+}

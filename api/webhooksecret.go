@@ -7,16 +7,13 @@ import (
 	"slices"
 	"time"
 
+	"postrider/internal/endpoint"
 	"postrider/internal/intake"
 	"postrider/internal/store"
-	"postrider/internal/webhook"
 )
 
-// How long an old secret goes on signing.
-const (
-	defaultOverlap = 24 * time.Hour
-	maxOverlap     = 7 * 24 * time.Hour
-)
+// maxOverlap is how long an old secret may go on signing.
+const maxOverlap = 7 * 24 * time.Hour
 
 // webhookSecretView is what verifies an endpoint's deliveries.
 type webhookSecretView struct {
@@ -61,18 +58,11 @@ func (d *door) rotateSecret(c *call) error {
 		return err
 	}
 	return d.once(c, webhooksRoute+"/"+id+"/rotate-secret", doc, func(ctx context.Context) (*reply, error) {
-		overlap, err := readOverlap(doc, defaultOverlap, maxOverlap)
+		overlap, err := readOverlap(doc, endpoint.DefaultOverlap, maxOverlap)
 		if err != nil {
 			return nil, err
 		}
-		secret, now := webhook.NewSecret(), d.now()
-		hook, err := d.store.Webhooks.Update(ctx, c.key.World, id, now, func(h *store.Webhook) error {
-			h.OldSecret, h.OldUntil, h.Secret = h.Secret, now.Add(overlap), secret
-			if overlap == 0 {
-				h.OldSecret, h.OldUntil = "", time.Time{}
-			}
-			return nil
-		})
+		hook, err := d.hooks.Rotate(ctx, c.changer(), c.key.World, id, overlap)
 		if err != nil {
 			return nil, ofWebhook(err)
 		}

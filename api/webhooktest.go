@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"postrider/internal/email"
+	"postrider/internal/endpoint"
 	"postrider/internal/events"
 	"postrider/internal/intake"
 	"postrider/internal/store"
@@ -125,7 +126,7 @@ func sampleType(doc *document) (email.EventType, error) {
 // sample checks that there is a sample of a type.
 func (d *decoder) sample(t email.EventType, at string) {
 	switch {
-	case slices.Contains(laterEvents(), string(t)):
+	case slices.Contains(endpoint.Later(), string(t)):
 		d.fault(at, intake.UnsupportedFeature, "is not produced by this version")
 	case t != events.WebhookTest && !slices.Contains(events.Types(), t):
 		d.fault(at, intake.InvalidFormat, "is not the name of an event")

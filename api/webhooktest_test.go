@@ -18,8 +18,8 @@ import (
 	"postrider/internal/events"
 )
 
-// endpoint is an app that listens to webhooks.
-type endpoint struct {
+// listener is an app that listens to webhooks.
+type listener struct {
 	*httptest.Server
 	mu   sync.Mutex
 	got  []*http.Request
@@ -28,8 +28,8 @@ type endpoint struct {
 
 // newEndpoint answers 200 and "thanks"; ?status= asks for another status, ?size= for a
 // longer answer.
-func newEndpoint(t *testing.T) *endpoint {
-	e := &endpoint{}
+func newEndpoint(t *testing.T) *listener {
+	e := &listener{}
 	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -49,7 +49,7 @@ func newEndpoint(t *testing.T) *endpoint {
 	return e
 }
 
-func (e *endpoint) received() []*http.Request {
+func (e *listener) received() []*http.Request {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.got)

@@ -122,6 +122,8 @@ func notices() map[string]string {
 		"deleted":         "The job is deleted. What it was to wake stays, and gets a new job when its time comes.",
 		"enabled":         "Enabled: it is told of what happens from now on.",
 		"disabled":        "Disabled: it is told of nothing until you enable it again.",
+		"webhook-changed": "Changed. It counts for what is posted from now on.",
+		"webhook-deleted": "Deleted, with all that waited for it.",
 		"replayed":        "It is posted again.",
 		"suppressed":      "Suppressed: no mail goes to it from now on.",
 		"listed":          "This address was on the list already; its entry stays as it is.",

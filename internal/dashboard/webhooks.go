@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -25,19 +26,31 @@ const (
 type webhooksPage struct {
 	frame
 	Hooks []*store.Webhook
+	Form  hookForm
 }
 
 // webhooks is all endpoints.
 func (d *dashboard) webhooks(v *visit) error {
+	return d.listWebhooks(v, http.StatusOK, hookForm{Events: offered(events.Default())})
+}
+
+// listWebhooks answers with all endpoints, and a form for one more.
+func (d *dashboard) listWebhooks(v *visit, status int, form hookForm) error {
 	hooks, err := d.Store.Webhooks.List(v.Context(), v.world)
 	if err != nil {
 		return err
 	}
-	return d.render(v, "webhooks.html", webhooksPage{d.frame(v, "Webhooks").every(refreshList), hooks})
+	p := webhooksPage{d.frame(v, "Webhooks"), hooks, form}
+	if status == http.StatusOK {
+		p.frame = p.every(refreshList)
+	}
+	return d.write(v, status, "webhooks.html", p)
 }
 
 type webhookPage struct {
 	frame
+	Form    hookForm
+	Secret  string // shown this once
 	Hook    *store.Webhook
 	Headers []email.Header // without their values
 	Types   []email.EventType
@@ -71,6 +84,7 @@ func (d *dashboard) hookPage(v *visit) (*webhookPage, error) {
 		return nil, err
 	}
 	p := &webhookPage{frame: d.frame(v, "Webhook"), Hook: hook, Headers: webhook.ShowHeaders(hook.Headers), Types: append(events.Types(), events.WebhookTest)}
+	p.Form = hookFormOf(hook)
 	q := v.URL.Query()
 	f, before := store.DeliveryFilter{Status: store.DeliveryStatus(q.Get("status"))}, q.Get("from")
 	states := []store.DeliveryStatus{"", store.DeliveryPending, store.DeliverySucceeded, store.DeliveryFailed}
@@ -119,24 +133,6 @@ func (d *dashboard) testWebhook(v *visit) (string, error) {
 		return "", err
 	}
 	return "", d.render(v, "webhook.html", p)
-}
-
-// enableWebhook has an endpoint told of what happens again, or not any more.
-func (d *dashboard) enableWebhook(v *visit) (string, error) {
-	enable := v.PostFormValue("enabled") == "true"
-	id := v.PathValue("id")
-	_, err := d.Store.Webhooks.Update(v.Context(), v.world, id, d.Now(), func(h *store.Webhook) error {
-		h.Enabled = enable
-		return nil
-	})
-	if err != nil {
-		return "", err
-	}
-	word := "disabled"
-	if enable {
-		word = "enabled"
-	}
-	return done("/ui/webhooks/"+id, word), nil
 }
 
 type deliveryPage struct {
