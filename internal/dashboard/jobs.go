@@ -237,18 +237,17 @@ func (d *dashboard) quarantine(v *visit) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range list {
-		h := held{row: messageRow(m)}
+	ids := make([]string, len(list))
+	for i, m := range list {
+		ids[i] = m.ID
+	}
+	causes, err := d.Store.Messages.QuarantineCauses(v.Context(), v.world, ids)
+	if err != nil {
+		return err
+	}
+	for i, m := range list {
+		h := held{messageRow(m), causes[i]}
 		h.Note = "" // the cause says it
-		events, err := d.events(v.Context(), m.World, m.ID)
-		if err != nil {
-			return err
-		}
-		for _, e := range events {
-			if e.Reason == email.ReasonQuarantined && e.Detail != "" {
-				h.Cause = e.Detail
-			}
-		}
 		p.Held = append(p.Held, h)
 	}
 	if next != "" {

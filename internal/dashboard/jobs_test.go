@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,7 +9,6 @@ import (
 
 	"postrider/internal/email"
 	"postrider/internal/queue"
-	"postrider/internal/store"
 )
 
 func TestJobs(t *testing.T) {
@@ -80,17 +78,12 @@ func TestQuarantine(t *testing.T) {
 	if got := text(t, body(t, w.get("/ui/jobs/quarantine"), 200)); !strings.Contains(got, "Nothing is quarantined") {
 		t.Error("the empty page does not teach")
 	}
-	m := message("ends its worker <b>", "a@sandbox.test")
+	m := message("ends its worker <b>", "a@sandbox.test", "b@elsewhere.test")
+	// Another envelope of it goes on: the message is not deferred, but processing.
+	m.Envelopes[0].Recipients, m.Recipients[1].Envelope = []int{0}, 1
+	m.Envelopes = append(m.Envelopes, email.Envelope{Domain: "elsewhere.test", ReversePath: "b-token@r.test", Recipients: []int{1}, State: m.Envelopes[0].State})
 	w.accept(m, &email.Content{Text: "x"})
-	ctx, now := context.Background(), time.Now().UTC()
-	start, err := w.store.Messages.Begin(ctx, email.Test, m.ID, 0, 0, "worker", now)
-	if err != nil || start.Verdict != store.Begun {
-		t.Fatalf("%+v, %v", start, err)
-	}
-	claim := store.Claim{World: email.Test, Message: m.ID, Fence: start.Fence}
-	if _, err := w.store.Messages.Quarantine(ctx, claim, "panicked: <script>", now); err != nil {
-		t.Fatal(err)
-	}
+	w.quarantine(m, "panicked: <script>")
 	page := text(t, body(t, w.get("/ui/jobs/quarantine"), http.StatusOK))
 	for _, want := range []string{"ends its worker <b>", "quarantined: panicked: <script>", "Release"} {
 		if !strings.Contains(page, want) {

@@ -2,8 +2,8 @@ package dashboard
 
 import (
 	"context"
-	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"postrider/internal/email"
@@ -14,10 +14,8 @@ import (
 // seconds.
 const refreshOpen = 3
 
-const (
-	maxEvents  = 1000
-	eventsPage = 200
-)
+// maxEvents is how many events are read: the last ones.
+const maxEvents = 1000
 
 type messagePage struct {
 	frame
@@ -33,6 +31,8 @@ type messagePage struct {
 	Kept       int  // mails in the inbox, at most
 	KeptBytes  int64
 	Timeline   []entry
+	Earlier    string            // the address of the steps before it; empty: there are none
+	Latest     string            // of the last ones; empty: these are they
 	Posts      []*store.Delivery // to webhooks, of its events
 	Offers     offers
 	Images     bool   // those of the HTML are loaded from outside
@@ -89,7 +89,7 @@ func (d *dashboard) message(v *visit) error {
 	}
 	switch {
 	case m != nil:
-		if err := d.fate(v.Context(), &page); err != nil {
+		if err := d.fate(v, &page); err != nil {
 			return err
 		}
 	case page.Letter == nil:
@@ -109,18 +109,23 @@ func (d *dashboard) message(v *visit) error {
 }
 
 // fate fills in what the store knows: recipients and timeline.
-func (d *dashboard) fate(ctx context.Context, page *messagePage) error {
-	m := page.Message
+func (d *dashboard) fate(v *visit, page *messagePage) error {
+	m, ctx := page.Message, v.Context()
 	attempts, err := d.Store.Messages.Attempts(ctx, page.World, m.ID)
 	if err != nil {
 		return err
 	}
-	events, err := d.events(ctx, m.World, m.ID)
+	count := 0
+	for _, r := range m.Recipients {
+		count += r.State.Seq
+	}
+	events, _, err := d.Store.Messages.Events(ctx, m.World, m.ID, max(0, count-maxEvents), maxEvents)
 	if err != nil {
 		return err
 	}
 	page.Subject, page.From, page.Status = subject(m.Subject), address(m.From), m.Status()
-	page.Timeline = timeline(m, events, attempts)
+	upto, _ := strconv.Atoi(v.URL.Query().Get("upto"))
+	page.tell(timeline(m, events, attempts), upto)
 	if d.Inbox != nil && slices.ContainsFunc(m.Envelopes, func(e email.Envelope) bool { return e.Sandbox }) {
 		page.Kept, page.KeptBytes = d.Inbox.Bounds()
 	}
@@ -143,6 +148,37 @@ func (d *dashboard) fate(ctx context.Context, page *messagePage) error {
 	page.allow(m)
 	page.Posts, err = d.posts(ctx, m, events)
 	return err
+}
+
+// A page has so many steps of a story, and of the last of its attempts the dialogues.
+const (
+	stepsShown     = 150
+	dialoguesShown = 10
+)
+
+// tell shows a story up to its step number upto; 0, or what is no number of one: the last
+// steps. Where a dialogue is left out stands the address of the page that ends with it.
+func (p *messagePage) tell(story []entry, upto int) {
+	to := func(n int) string { return "/ui/messages/" + p.ID + "?upto=" + strconv.Itoa(n) }
+	if upto < 1 || upto >= len(story) {
+		upto = len(story)
+	} else {
+		p.Latest = "/ui/messages/" + p.ID
+	}
+	from := max(0, upto-stepsShown)
+	if p.Timeline = story[from:upto]; from > 0 {
+		p.Earlier = to(from)
+	}
+	shown := 0
+	for i, e := range slices.Backward(p.Timeline) {
+		if e.Attempt == nil || len(e.Attempt.Lines) == 0 {
+			continue
+		}
+		e.Attempt.Open = p.Latest != "" && i == len(p.Timeline)-1
+		if shown++; shown > dialoguesShown {
+			e.Attempt.Elsewhere = to(from+i+1) + "#dialogue-" + e.Attempt.Key
+		}
+	}
 }
 
 // allow says what can be done with a message.
@@ -180,24 +216,17 @@ func (d *dashboard) posts(ctx context.Context, m *email.Message, events []email.
 	if err != nil {
 		return nil, err
 	}
-	var out []*store.Delivery
+	var ids []string
 	for _, e := range events[max(0, len(events)-maxPosts/max(1, len(hooks))):] {
 		for _, h := range hooks {
 			id, err := store.DeliveryID(e.ID, h.ID, shard)
 			if err != nil {
 				return nil, err
 			}
-			found, err := d.Store.Deliveries.Get(ctx, m.World, id)
-			if errors.Is(err, store.ErrNotFound) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, found)
+			ids = append(ids, id)
 		}
 	}
-	return out, nil
+	return d.Store.Deliveries.GetAll(ctx, m.World, ids)
 }
 
 // holdWords says why something waits.
@@ -217,21 +246,4 @@ func holdWords(w *email.WaitingFor) string {
 		why += ": " + w.Detail
 	}
 	return why
-}
-
-// events reads the events of a message, as many as a page can bear.
-func (d *dashboard) events(ctx context.Context, w email.World, id string) ([]email.Event, error) {
-	var all []email.Event
-	for after := 0; len(all) < maxEvents; {
-		page, next, err := d.Store.Messages.Events(ctx, w, id, after, eventsPage)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page...)
-		if next == 0 {
-			break
-		}
-		after = next
-	}
-	return all, nil
 }

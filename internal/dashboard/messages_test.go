@@ -114,6 +114,56 @@ func TestMessagesPages(t *testing.T) {
 	}
 }
 
+// A message that was tried for days has a page like any other: a part of its story, with
+// the dialogues of its last attempts, and ways to the rest.
+func TestLongStory(t *testing.T) {
+	w := newWorld(t)
+	m := message("is tried and tried", "a@sandbox.test")
+	w.accept(m, &email.Content{Text: "x"})
+	var dialogue []email.Line
+	for n := range 20 {
+		dialogue = append(dialogue, email.Line{From: email.Server, Text: fmt.Sprintf("250-line %d", n)})
+	}
+	const attempts = stepsShown/2 + 20
+	for n := range attempts {
+		reply := &email.Reply{Code: 451, Text: fmt.Sprintf("refusal %d.", n+1)}
+		w.attempt(m, email.Attempt{Number: 1, Transcript: slices.Clone(dialogue), Outcomes: []email.Outcome{{Status: email.Deferred, Category: "other", Reply: reply}}}, time.Now().Add(time.Duration(n+1)*time.Minute))
+	}
+	path := "/ui/messages/" + m.ID
+	page := body(t, w.get(path), http.StatusOK)
+	if n := strings.Count(page, `<div class="when">`); n != stepsShown {
+		t.Errorf("%d steps", n)
+	}
+	if n := strings.Count(page, `<details class="dialogue"`); n != dialoguesShown {
+		t.Errorf("%d dialogues", n)
+	}
+	if len(page) > 200_000 {
+		t.Errorf("the page has %d octets", len(page))
+	}
+	if !strings.Contains(page, fmt.Sprintf("refusal %d.", attempts)) || strings.Contains(page, "refusal 1.") || strings.Contains(page, "The last steps") {
+		t.Error("the page does not end with what happened last")
+	}
+	steps := 1 + 2*attempts // it was queued; each attempt is followed by an event
+	page = body(t, w.get(fmt.Sprintf("%s?upto=%d", path, steps-stepsShown)), http.StatusOK)
+	if !strings.Contains(page, "refusal 1.") || strings.Contains(page, "Earlier steps") || !strings.Contains(page, "The last steps") {
+		t.Error("the page before it lacks the beginning")
+	}
+	// Attempt 1 is step 2.
+	link := path + "?upto=2#dialogue-0-1"
+	if !strings.Contains(page, `href="`+link+`"`) {
+		t.Errorf("no way to the first dialogue, %s", link)
+	}
+	page = body(t, w.get(path+"?upto=2"), http.StatusOK)
+	if !strings.Contains(page, `id="dialogue-0-1" open`) || strings.Count(page, "250-line") != 20 {
+		t.Error("the first dialogue is not open")
+	}
+	for _, upto := range []string{"0", "-1", "x", "100000"} {
+		if page := body(t, w.get(path+"?upto="+upto), http.StatusOK); strings.Contains(page, "The last steps") {
+			t.Errorf("upto=%s shows other steps than the last", upto)
+		}
+	}
+}
+
 func TestActions(t *testing.T) {
 	w := newWorld(t)
 	m := message("waits", "a@sandbox.test")

@@ -126,6 +126,13 @@ func (d *dashboard) overview(v *visit) error {
 	if err := d.waiting(ctx, &p, census); err != nil {
 		return err
 	}
+	held, err := d.Store.Messages.CountQuarantined(ctx, v.world)
+	if err != nil {
+		return err
+	}
+	if held > 0 {
+		p.Points = append(p.Points, point{"bad", "Mail is quarantined: attempts ended their workers", "/ui/jobs/quarantine"})
+	}
 	if d.Queue != nil {
 		if p.Queues, err = d.Queue.Sizes(ctx, append(queue.Classes(), queue.Notify)...); err != nil {
 			return err
@@ -198,15 +205,11 @@ func (d *dashboard) waiting(ctx context.Context, p *overviewPage, census map[ema
 	}
 	p.Sampled = next != ""
 	byDomain := make(map[string]*destination)
-	held := 0
 	for _, m := range list {
 		for i, r := range m.Recipients {
 			w := m.WaitingFor(i, d.Now())
 			if r.State.Status != email.Deferred || w == nil {
 				continue
-			}
-			if r.State.Reason == email.ReasonQuarantined {
-				held++
 			}
 			at := byDomain[r.Address.Domain()]
 			if at == nil {
@@ -226,9 +229,6 @@ func (d *dashboard) waiting(ctx context.Context, p *overviewPage, census map[ema
 		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Domain, b.Domain))
 	})
 	p.Waiting = p.Waiting[:min(len(p.Waiting), 8)]
-	if held > 0 {
-		p.Points = append(p.Points, point{"bad", "Mail is quarantined: attempts ended their workers", "/ui/jobs/quarantine"})
-	}
 	return nil
 }
 

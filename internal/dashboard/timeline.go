@@ -38,6 +38,9 @@ type attemptView struct {
 	Error    string
 	Outcomes []outcomeView
 	Lines    []lineView
+	Open     bool // they are what was asked for
+	// Elsewhere is the address of the page that has them, if this one has not.
+	Elsewhere string
 }
 
 type outcomeView struct {

@@ -22,6 +22,7 @@ import (
 // world is a store, a sandbox and the pages over them.
 type world struct {
 	t     *testing.T
+	rdb   *redis.Client
 	store *store.Store
 	box   *sandbox.Sandbox
 	queue *queue.Client
@@ -33,7 +34,13 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	options, err := redis.ParseURL(redistest.InProcess(t))
+	return worldOn(t, redistest.InProcess(t))
+}
+
+// worldOn is a world on a Redis.
+func worldOn(t *testing.T, url string) *world {
+	t.Helper()
+	options, err := redis.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +49,7 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { rdb.Close() })
 	w := &world{
 		t:     t,
+		rdb:   rdb,
 		store: store.New(rdb, store.Options{Sealer: secret.New()}),
 		queue: queue.NewClient(rdb),
 		box:   sandbox.New(sandbox.Options{Log: slog.New(slog.DiscardHandler), Delay: time.Millisecond}),

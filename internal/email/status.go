@@ -1,5 +1,7 @@
 package email
 
+import "slices"
+
 // Status is the state of one recipient (api.md 10.1).
 type Status string
 
@@ -80,6 +82,11 @@ func (m *Message) Status() Status {
 		return PartiallyDelivered
 	}
 	return Failed
+}
+
+// Quarantined reports whether an envelope of it is.
+func (m *Message) Quarantined() bool {
+	return slices.ContainsFunc(m.Envelopes, func(e Envelope) bool { return e.State.Phase == Quarantined })
 }
 
 // Counts gives the number of recipients in each status, zero ones included.

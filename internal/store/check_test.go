@@ -91,6 +91,8 @@ func TestCheckFindsEachDisagreement(t *testing.T) {
 			{"not indexed", func(w, _ string) { rdb.ZRem(ctx, k.all(), w) }, []string{KindIndex}},
 			{"not indexed by tag", func(w, _ string) { rdb.ZRem(ctx, k.tag("welcome"), w) }, []string{KindIndex}},
 			{"of another status", func(w, _ string) { rdb.ZAdd(ctx, k.status(email.Failed), redis.Z{Member: w}) }, []string{KindIndex}},
+			{"quarantined by the index alone", func(w, _ string) { rdb.ZAdd(ctx, k.quarantined(), redis.Z{Member: w}) }, []string{KindIndex}},
+			{"quarantined, but not indexed", func(string, string) { rdb.Del(ctx, k.quarantined()) }, []string{KindIndex}},
 			{"a ghost is indexed", func(string, string) { rdb.ZAdd(ctx, k.all(), redis.Z{Member: ghost}) }, []string{KindIndex}},
 			{"an event lost", func(w, _ string) { rdb.RPop(ctx, k.events(w)) }, []string{KindEvents}},
 			{"an event too many", func(w, _ string) { rdb.RPush(ctx, k.events(w), "{}") }, []string{KindEvents}},

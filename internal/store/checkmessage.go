@@ -19,6 +19,7 @@ type facts struct {
 	purge            bool
 	due              []time.Time // by envelope; zero: none
 	in, missing      []string    // status indexes that hold it; other indexes that should
+	quarantined      bool        // whether the index of what is quarantined holds it
 }
 
 // message compares everything about one message.
@@ -70,14 +71,14 @@ func (c *checker) gather(ctx context.Context, id string, msg *email.Message, sta
 		now            *redis.StringCmd
 		body           *redis.IntCmd
 		events, tries  *redis.IntCmd
-		purge          *redis.FloatCmd
+		purge, held    *redis.FloatCmd
 		due, in, fixed []*redis.FloatCmd
 	)
 	statuses, indexes := email.MessageStatuses(), c.keys.indexes(msg)
 	_, err := c.m.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		now, body = p.HGet(ctx, c.keys.record(id), "s"), p.Exists(ctx, c.keys.body(id))
 		events, tries = p.LLen(ctx, c.keys.events(id)), p.LLen(ctx, c.keys.attempts(id))
-		purge = p.ZScore(ctx, c.keys.purge(), id)
+		purge, held = p.ZScore(ctx, c.keys.purge(), id), p.ZScore(ctx, c.keys.quarantined(), id)
 		for i := range msg.Envelopes {
 			due = append(due, p.ZScore(ctx, c.keys.due(), dueMember(id, i)))
 		}
@@ -92,7 +93,7 @@ func (c *checker) gather(ctx context.Context, id string, msg *email.Message, sta
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, false, err
 	}
-	f := &facts{msg: msg, body: body.Val() == 1, events: events.Val(), attempts: tries.Val(), purge: purge.Err() == nil}
+	f := &facts{msg: msg, body: body.Val() == 1, events: events.Val(), attempts: tries.Val(), purge: purge.Err() == nil, quarantined: held.Err() == nil}
 	for _, score := range due {
 		at := time.Time{}
 		if score.Err() == nil {
@@ -169,6 +170,9 @@ func (c *checker) indexes(f *facts) {
 	}
 	if status := string(f.msg.Status()); len(f.in) != 1 || f.in[0] != status {
 		c.found(KindIndex, f.msg.ID, "its status is %s, but it is indexed as %q", status, f.in)
+	}
+	if held := f.msg.Quarantined(); held != f.quarantined {
+		c.found(KindIndex, f.msg.ID, "quarantined: %t, but indexed as such: %t", held, f.quarantined)
 	}
 }
 

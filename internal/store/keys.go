@@ -52,6 +52,8 @@ import (
 //	            purge:<id>, score time
 //	ix:a        sorted set of all messages, score 0, member <id>
 //	ix:s:<status>  the same by the message's derived status (api.md 10.2)
+//	ix:s:quarantined  the same of those that have a quarantined envelope, beside their
+//	               status
 //	ix:t:<tag>     the same by tag
 //	ix:r:<hash>    the same by recipient: 11 characters of base64url of the
 //	               SHA-256 of the address in lower case. Readers check the record
@@ -169,6 +171,7 @@ func (k shardKeys) finished(hook string) string { return k.prefix + "w:f:" + hoo
 func (k shardKeys) health(hook string) string   { return k.prefix + "w:h:" + hook }
 func (k shardKeys) all() string                 { return k.prefix + "ix:a" }
 func (k shardKeys) statusStem() string          { return k.prefix + "ix:s:" }
+func (k shardKeys) quarantined() string         { return k.statusStem() + "quarantined" }
 func (k shardKeys) tag(tag string) string       { return k.prefix + "ix:t:" + tag }
 func (k shardKeys) template(id string) string   { return k.prefix + "ix:p:" + bare(id) }
 func (k shardKeys) batch(id string) string      { return k.prefix + "ix:b:" + bare(id) }

@@ -52,7 +52,7 @@ func (f Filter) match(m *email.Message) bool {
 		f.Template != "" && m.Template.ID != f.Template,
 		f.Subject != "" && !strings.Contains(strings.ToLower(m.Subject), strings.ToLower(f.Subject)),
 		f.MessageID != "" && m.MessageID != f.MessageID,
-		f.Quarantined && !slices.ContainsFunc(m.Envelopes, func(e email.Envelope) bool { return e.State.Phase == email.Quarantined }),
+		f.Quarantined && !m.Quarantined(),
 		f.Domain != "" && !slices.ContainsFunc(m.Recipients, func(r email.Recipient) bool { return r.Address.Domain() == f.Domain }),
 		!f.CreatedAfter.IsZero() && !m.CreatedAt.After(f.CreatedAfter),
 		!f.CreatedBefore.IsZero() && !m.CreatedAt.Before(f.CreatedBefore):
@@ -94,34 +94,30 @@ func (f Filter) indexes(k shardKeys) []string {
 	if f.Status != "" {
 		keys = append(keys, k.status(f.Status))
 	}
+	if f.Quarantined {
+		keys = append(keys, k.quarantined())
+	}
 	if len(keys) == 0 {
 		keys = append(keys, k.all())
 	}
 	return keys
 }
 
-// maxLooked bounds how many records one call of List reads, maxWalked one that looks for
-// what no index knows: people wait for it.
+// maxLooked bounds how many records one call of List reads: people wait for it. A step
+// that did not fill the page is followed by one walkFaster times as long.
 const (
-	maxLooked = 1000
-	maxWalked = 400
+	maxLooked  = 1000
+	walkFaster = 2
 )
-
-func (f Filter) most() int {
-	if f.Subject != "" || f.Domain != "" || f.MessageID != "" {
-		return maxWalked
-	}
-	return maxLooked
-}
 
 // List pages newest first, from the message before `before` (an id, empty: the
 // newest), at most limit. next is empty at the end, else the id to go on before.
 //
 // It walks the smallest index that covers the filter and checks the rest on the
 // records, so that a page has no gap and no duplicate while messages arrive. One
-// call reads at most about 1,000 records, 400 where no index helps: a filter that
-// selects few of many may give a short page, with next where it stopped. A record
-// that cannot be read is left out. ErrCursor if before is no id.
+// call reads at most about 1,000 records: a filter that selects few of many may give a
+// short page, with next where it stopped. A record that cannot be read is left out.
+// ErrCursor if before is no id.
 func (m *Messages) List(ctx context.Context, w email.World, f Filter, before string, limit int) (page []*email.Message, next string, err error) {
 	if limit < 1 {
 		return nil, "", fmt.Errorf("%w: a limit below 1", ErrCursor)
@@ -137,16 +133,21 @@ func (m *Messages) List(ctx context.Context, w email.World, f Filter, before str
 	if err != nil {
 		return nil, "", fmt.Errorf("list messages: %w", err)
 	}
-	for looked := 0; ; {
-		ids, more, err := m.candidates(ctx, walked, part, limit+1)
+	holds := f.sieve()
+	for looked, step := 0, limit+1; ; step = min(step*walkFaster, maxLooked-looked) {
+		ids, more, err := m.candidates(ctx, walked, part, step)
 		if err != nil {
 			return nil, "", fmt.Errorf("list messages: %w", err)
 		}
-		found, err := m.load(ctx, w, ids)
+		records, err := m.records(ctx, w, ids)
 		if err != nil {
 			return nil, "", fmt.Errorf("list messages: %w", err)
 		}
-		for _, msg := range found {
+		for i, fields := range records {
+			if !holds.passes(fields) {
+				continue
+			}
+			msg := m.readable(ctx, w, ids[i], fields)
 			if msg == nil || !f.match(msg) {
 				continue // gone or changed since the index was read
 			}
@@ -160,7 +161,7 @@ func (m *Messages) List(ctx context.Context, w email.World, f Filter, before str
 		}
 		last := ids[len(ids)-1]
 		part.below = "(" + last
-		if looked += len(ids); looked >= f.most() {
+		if looked += len(ids); looked >= maxLooked {
 			// What was looked at behind the page's last message did not match:
 			// no need to look at it again.
 			return page, long(last), nil
@@ -228,33 +229,51 @@ func (m *Messages) candidates(ctx context.Context, walked []string, s span, n in
 	return ids, more, nil
 }
 
-// load reads records in order; nil for one that is gone or cannot be read.
+// load reads messages in order; nil for one that is gone or cannot be read.
 func (m *Messages) load(ctx context.Context, w email.World, ids []string) ([]*email.Message, error) {
-	records := make([]*redis.MapStringStringCmd, len(ids))
+	records, err := m.records(ctx, w, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*email.Message, len(ids))
+	for i, fields := range records {
+		out[i] = m.readable(ctx, w, ids[i], fields)
+	}
+	return out, nil
+}
+
+// records reads the fields of records in order; none of one that is gone.
+func (m *Messages) records(ctx context.Context, w email.World, ids []string) ([]map[string]string, error) {
+	asked := make([]*redis.MapStringStringCmd, len(ids))
 	if _, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, id := range ids {
 			keys, _, err := m.locate(w, long(id))
 			if err != nil {
 				return fmt.Errorf("%w: a member of an index", ErrBroken)
 			}
-			records[i] = p.HGetAll(ctx, keys.record(id))
+			asked[i] = p.HGetAll(ctx, keys.record(id))
 		}
 		return nil
 	}); err != nil {
 		return nil, err
 	}
-	out := make([]*email.Message, len(ids))
-	for i, record := range records {
-		if len(record.Val()) == 0 {
-			continue
-		}
-		msg, err := decodeMessage(w, ids[i], record.Val())
-		if err != nil {
-			// One broken record must not hide the others of its page.
-			m.options.Log.ErrorContext(ctx, "a record cannot be read and is left out of a list", "error", err)
-			continue
-		}
-		out[i] = msg
+	out := make([]map[string]string, len(ids))
+	for i := range asked {
+		out[i] = asked[i].Val()
 	}
 	return out, nil
+}
+
+// readable decodes a record; nil if it is gone or cannot be read: one broken record must
+// not hide the others of its page.
+func (m *Messages) readable(ctx context.Context, w email.World, id string, fields map[string]string) *email.Message {
+	if len(fields) == 0 {
+		return nil
+	}
+	msg, err := decodeMessage(w, id, fields)
+	if err != nil {
+		m.options.Log.ErrorContext(ctx, "a record cannot be read and is left out of a list", "error", err)
+		return nil
+	}
+	return msg
 }

@@ -93,6 +93,54 @@ func TestListFilters(t *testing.T) {
 	})
 }
 
+// The sieve holds back nothing that matches, whatever is written in it.
+func TestSieve(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		subjects := []string{"Plain", "Tom & Jerry", `a "quoted" word`, `back\slash`, "<b>bold</b>", "tab\there", "line\u2028break", "ÄRA Ünïcode", "\u212Aelvin", "İstanbul", "bad \xff octet", "ends in \\"}
+		var all []*email.Message
+		for i, subject := range subjects {
+			s := draft(f.Messages, fmt.Sprintf("User%d@example.org", i), "bob@example.net")
+			s.Message.Subject, s.Message.Stream = subject, []string{"transactional", "bulk"}[i%2]
+			s.Message.Template = email.Template{ID: "tpl_01k3b8v4z0e9x8d6w5s4r3q2p1", Version: 1}
+			if i == 0 {
+				s.Message.MessageID = "<foreign+&1@app.example>"
+			}
+			all = append(all, f.accept(t, s))
+		}
+		for i, outcomes := range [][]email.Status{{email.Delivered, email.Delivered}, {email.Bounced}, {email.Bounced, email.Delivered}, {email.Failed, email.Bounced}, {email.Deferred, email.Deferred}} {
+			for n, status := range outcomes {
+				f.conclude(t, f.begin(t, all[i], n, start()), start(), email.Outcome{Recipient: n, Status: status})
+			}
+		}
+		for _, msg := range all {
+			m := f.get(t, msg)
+			for name, filter := range map[string]Filter{
+				"subject": {Subject: m.Subject}, "part": {Subject: string([]rune(m.Subject)[:1])}, "lower case": {Subject: strings.ToLower(m.Subject)}, "upper case": {Subject: strings.ToUpper(m.Subject)},
+				"recipient": {Recipient: strings.ToUpper(m.To[0].Email)}, "domain": {Domain: "example.net"}, "from": {From: strings.ToUpper(m.From.Email)},
+				"stream": {Stream: m.Stream}, "status": {Status: m.Status()}, "Message-ID": {MessageID: m.MessageID}, "template": {Template: m.Template.ID}, "tag": {Tags: m.Tags},
+			} {
+				keys, id, _ := f.Messages.locate(m.World, m.ID)
+				fields := f.rdb.HGetAll(t.Context(), keys.record(id)).Val()
+				if filter.match(m) && !filter.sieve().passes(fields) {
+					t.Errorf("%s of %q, %s: it matches, and is held back by %q", name, m.Subject, m.Status(), filter.sieve())
+				}
+				if name != "upper case" && !filter.match(m) {
+					t.Errorf("%s of %q: does not match itself", name, m.Subject)
+				}
+			}
+		}
+		for name, filter := range map[string]Filter{
+			"subject": {Subject: "nothing"}, "domain": {Domain: "example.com"}, "part of a domain": {Domain: "ample.net"}, "from": {From: "i@acme.com"},
+			"stream": {Stream: "other"}, "status": {Status: email.Suppressed}, "Message-ID": {MessageID: "<other@app.example>"}, "tag": {Tags: []string{"welcom"}}, "quarantined": {Quarantined: true},
+		} {
+			keys, id, _ := f.Messages.locate(email.Live, all[0].ID)
+			if filter.sieve().passes(f.rdb.HGetAll(t.Context(), keys.record(id)).Val()) {
+				t.Errorf("%s: is not held back", name)
+			}
+		}
+	})
+}
+
 func TestListWhileInserting(t *testing.T) {
 	each(t, Options{Shards: 2}, func(t *testing.T, f *fixture) {
 		var old []string

@@ -40,7 +40,15 @@ local function derive()
   if delivered then return 'partially_delivered' end
   return 'failed'
 end
-local before = derive()
+
+-- held reports whether an envelope is quarantined.
+local function held()
+  for _, e in ipairs(envelopes) do
+    if e.p == 'held' then return true end
+  end
+  return false
+end
+local before, wasHeld = derive(), held()
 
 -- event appends one event of recipient i (from 1) and counts its seq. tail is
 -- JSON members without braces; sample is what the statistics need to know, each
@@ -106,7 +114,8 @@ local function close(envelope)
 end
 
 -- save completes the message if its last recipient is final, moves it between
--- the status indexes, and writes the state.
+-- the status indexes and into or out of that of what is quarantined, and writes the
+-- state.
 local function save()
   local final = true
   for _, r in ipairs(s.r) do final = final and FINAL[r.s] end
@@ -120,6 +129,9 @@ local function save()
     redis.call('ZREM', stem .. before, id)
     redis.call('ZADD', stem .. after, 0, id)
   end
+  local isHeld = held()
+  if isHeld and not wasHeld then redis.call('ZADD', stem .. 'quarantined', 0, id) end
+  if wasHeld and not isHeld then redis.call('ZREM', stem .. 'quarantined', id) end
   raw = cjson.encode(s)
   redis.call('HSET', KEYS[1], 's', raw)
 end

@@ -3,7 +3,11 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"postrider/internal/email"
 )
@@ -49,6 +53,63 @@ func (m *Messages) Died(ctx context.Context, c Claim, a *email.Attempt, nextAt, 
 // has looked at it. detail says why. Errors as Release.
 func (m *Messages) Quarantine(ctx context.Context, c Claim, detail string, now time.Time) (*Concluded, error) {
 	return m.release(ctx, c, Wait{Until: now}, now, ended{deaths: maxDeaths, detail: "quarantined: " + detail})
+}
+
+// CountQuarantined counts the messages of a world that have a quarantined envelope: one
+// round trip.
+func (m *Messages) CountQuarantined(ctx context.Context, w email.World) (n int64, err error) {
+	sizes := make([]*redis.IntCmd, m.options.Shards)
+	if _, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for shard := range sizes {
+			sizes[shard] = p.ZCard(ctx, keysOf(w, uint8(shard)).quarantined())
+		}
+		return nil
+	}); err != nil {
+		return 0, fmt.Errorf("count what is quarantined: %w", err)
+	}
+	for _, size := range sizes {
+		n += size.Val()
+	}
+	return n, nil
+}
+
+// causeEvents is among how many of a message's last events its cause is looked for: its
+// other envelopes may go on.
+const causeEvents = 100
+
+// QuarantineCauses says of messages why they were quarantined last, empty where that is
+// not among their last events: one round trip.
+func (m *Messages) QuarantineCauses(ctx context.Context, w email.World, ids []string) ([]string, error) {
+	lists := make([]*redis.StringSliceCmd, len(ids))
+	if _, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, id := range ids {
+			keys, name, err := m.locate(w, id)
+			if err != nil {
+				return err
+			}
+			lists[i] = p.LRange(ctx, keys.events(name), -causeEvents, -1)
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read causes of quarantine: %w", err)
+	}
+	causes := make([]string, len(ids))
+	for i, list := range lists {
+		causes[i] = quarantineCause(list.Val())
+	}
+	return causes, nil
+}
+
+func quarantineCause(events []string) string {
+	for _, raw := range slices.Backward(events) {
+		if !strings.Contains(raw, email.ReasonQuarantined) {
+			continue // most: not worth reading
+		}
+		if e, err := decodeEvent(raw); err == nil && e.Reason == email.ReasonQuarantined && e.Detail != "" {
+			return e.Detail
+		}
+	}
+	return ""
 }
 
 // freeScript ends a quarantine. Prelude.

@@ -136,6 +136,61 @@ func TestQuarantineEnds(t *testing.T) {
 	})
 }
 
+// What is quarantined is found by an index, however many messages there are, for as long
+// as one of its envelopes is.
+func TestQuarantinedAreFound(t *testing.T) {
+	each(t, Options{Shards: 2}, func(t *testing.T, f *fixture) {
+		find := func(want ...string) {
+			t.Helper()
+			page, _, err := f.Messages.List(t.Context(), email.Live, Filter{Quarantined: true}, "", 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, "quarantined", ids(page), want)
+			n, err := f.Messages.CountQuarantined(t.Context(), email.Live)
+			if err != nil || n != int64(len(want)) {
+				t.Errorf("%d are counted, want %d, %v", n, len(want), err)
+			}
+		}
+		msg := f.accept(t, draft(f.Messages, "ada@example.org", "bob@example.net"))
+		f.accept(t, draft(f.Messages, "ada@example.org"))
+		find()
+		for envelope := range 2 {
+			if _, err := f.Messages.Quarantine(t.Context(), f.begin(t, msg, envelope, start()), "the test says so", start()); err != nil {
+				t.Fatal(err)
+			}
+			find(msg.ID)
+		}
+		if _, err := f.Messages.Free(t.Context(), msg.World, msg.ID, 0, start()); err != nil {
+			t.Fatal(err)
+		}
+		find(msg.ID)
+		if _, err := f.Messages.Cancel(t.Context(), msg.World, msg.ID, start()); err != nil {
+			t.Fatal(err)
+		}
+		find()
+	})
+}
+
+func TestQuarantineCauses(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, f *fixture) {
+		first, second := f.accept(t, draft(f.Messages, "ada@example.org")), f.accept(t, draft(f.Messages, "bob@example.org", "cy@example.net"))
+		for _, msg := range []*email.Message{first, second} {
+			if _, err := f.Messages.Quarantine(t.Context(), f.begin(t, msg, 0, start()), "the fault of "+msg.ID, start()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Another envelope goes on meanwhile.
+		f.conclude(t, f.begin(t, second, 1, start()), start(), email.Outcome{Recipient: 1, Status: email.Deferred})
+		none := f.accept(t, draft(f.Messages, "ada@example.org"))
+		causes, err := f.Messages.QuarantineCauses(t.Context(), email.Live, []string{second.ID, none.ID, first.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "causes", causes, []string{"quarantined: the fault of " + second.ID, "", "quarantined: the fault of " + first.ID})
+	})
+}
+
 func TestBrokenContentComesWithItsFence(t *testing.T) {
 	each(t, Options{}, func(t *testing.T, f *fixture) {
 		msg := f.accept(t, draft(f.Messages, "ada@example.org"))

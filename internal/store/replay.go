@@ -228,8 +228,8 @@ func (s *Deliveries) List(ctx context.Context, hook *Webhook, f DeliveryFilter, 
 		}
 		below = bare(before)
 	}
-	for looked := 0; ; {
-		names, more, err := s.candidates(ctx, hook, f, below, limit+1)
+	for looked, step := 0, limit+1; ; step = min(step*walkFaster, maxLooked-looked) {
+		names, more, err := s.candidates(ctx, hook, f, below, step)
 		if err != nil {
 			return nil, "", fmt.Errorf("list deliveries of %s: %w", hook.ID, err)
 		}
@@ -322,6 +322,20 @@ func (s *Deliveries) ofMessage(ctx context.Context, hook *Webhook, message strin
 		}
 	}
 	return names, nil
+}
+
+// GetAll reads the deliveries that ids name, in their order: one round trip. What does
+// not exist, or cannot be read, is left out.
+func (s *Deliveries) GetAll(ctx context.Context, w email.World, ids []string) ([]*Delivery, error) {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = bare(id)
+	}
+	found, err := s.load(ctx, w, names)
+	if err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", err)
+	}
+	return slices.DeleteFunc(found, func(d *Delivery) bool { return d == nil }), nil
 }
 
 // load reads deliveries in order; nil for one that is gone or cannot be read.
