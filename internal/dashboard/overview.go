@@ -108,19 +108,16 @@ func (d *dashboard) overview(v *visit) error {
 		}
 	}
 	now := d.Now()
-	q := p.Reach.question(now)
-	ctx := v.Context()
-	counted, err := d.Store.Stats.Read(ctx, v.world, q)
+	q, ctx := p.Reach.question(now), v.Context()
+	counted, providers, err := d.counters(ctx, v.world, q)
 	if err != nil {
 		return err
 	}
+	p.Providers = receivers(providers)
 	list := buckets(q, counted)
 	p.Flow, p.Latency = flowChart(list, q.Interval), latencyChart(list, q.Interval)
 	census, err := d.Store.Messages.Census(ctx, v.world)
 	if err != nil {
-		return err
-	}
-	if p.Providers, err = d.providers(ctx, v.world, p.Reach); err != nil {
 		return err
 	}
 	if err := d.waiting(ctx, &p, census); err != nil {
@@ -161,22 +158,26 @@ func ailing(h *store.Webhook) bool {
 	return !h.Enabled && h.DisabledReason != "" || !h.Health.FailingSince.IsZero()
 }
 
-// providers are the receivers of a time, those with trouble first.
-func (d *dashboard) providers(ctx context.Context, w email.World, r reach) ([]provider, error) {
-	q := r.question(d.Now())
-	q.Group = store.ByProvider
-	if q.Interval == store.Minute {
-		q.Interval = store.Hour // few buckets, with more room for names
+// counters are what was counted, of all mail and by provider.
+func (d *dashboard) counters(ctx context.Context, w email.World, q store.Question) (all, providers []store.Counted, err error) {
+	if q.Interval != store.Minute {
+		both, err := d.Store.Stats.ReadGroups(ctx, w, q, store.ByStatus, store.ByProvider)
+		return both[store.ByStatus], both[store.ByProvider], err
 	}
-	counted, err := d.Store.Stats.Read(ctx, w, q)
-	if err != nil {
-		return nil, err
+	if all, err = d.Store.Stats.Read(ctx, w, q); err != nil {
+		return nil, nil, err
 	}
+	q.Interval, q.Group = store.Hour, store.ByProvider // few buckets, with more room for names
+	providers, err = d.Store.Stats.Read(ctx, w, q)
+	return all, providers, err
+}
+
+// receivers are the providers of a time, those with trouble first.
+func receivers(counted []store.Counted) (out []provider) {
 	byName := make(map[string][]store.Counted)
 	for _, c := range counted {
 		byName[c.Value] = append(byName[c.Value], c)
 	}
-	var out []provider
 	for name, list := range byName {
 		sum := store.Sum(list)
 		p := provider{
@@ -191,7 +192,7 @@ func (d *dashboard) providers(ctx context.Context, w email.World, r reach) ([]pr
 	slices.SortFunc(out, func(a, b provider) int {
 		return cmp.Or(cmp.Compare(b.Deferred+b.Lost, a.Deferred+a.Lost), cmp.Compare(b.Delivered, a.Delivered), strings.Compare(a.Name, b.Name))
 	})
-	return out[:min(len(out), 8)], nil
+	return out[:min(len(out), 8)]
 }
 
 // waiting looks at the newest deferred messages: where they wait, and why.

@@ -219,47 +219,58 @@ const readBuckets = 128
 
 // Read gives what was counted, by time and value. Buckets without anything are left out.
 func (s *Stats) Read(ctx context.Context, w email.World, q Question) ([]Counted, error) {
-	var out []Counted
+	all, err := s.ReadGroups(ctx, w, q, q.Group)
+	return all[q.Group], err
+}
+
+// ReadGroups is Read for several groups, with one look at their buckets.
+func (s *Stats) ReadGroups(ctx context.Context, w email.World, q Question, groups ...Group) (map[Group][]Counted, error) {
+	out := make(map[Group][]Counted)
 	for at := q.From.Truncate(q.Interval.Length()); at.Before(q.To); {
 		var buckets []time.Time
 		for ; at.Before(q.To) && len(buckets) < readBuckets; at = at.Add(q.Interval.Length()) {
 			buckets = append(buckets, at)
 		}
-		found, err := s.read(ctx, w, q, buckets)
+		hashes, err := s.hashes(ctx, w, q.Interval, buckets)
 		if err != nil {
 			return nil, fmt.Errorf("read statistics: %w", err)
 		}
-		out = append(out, found...)
+		for _, g := range groups {
+			for i, at := range buckets {
+				out[g] = append(out[g], counted(g, at, hashes[i])...)
+			}
+		}
 	}
 	return out, nil
 }
 
-// read reads some buckets in one round trip.
-func (s *Stats) read(ctx context.Context, w email.World, q Question, buckets []time.Time) (out []Counted, err error) {
+// hashes reads some buckets, by shard, in one round trip.
+func (s *Stats) hashes(ctx context.Context, w email.World, interval Interval, buckets []time.Time) ([][]*redis.MapStringStringCmd, error) {
 	hashes := make([][]*redis.MapStringStringCmd, len(buckets))
-	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, at := range buckets {
 			for shard := range s.shards {
-				hashes[i] = append(hashes[i], p.HGetAll(ctx, keysOf(w, uint8(shard)).stats(q.Interval, at.Unix())))
+				hashes[i] = append(hashes[i], p.HGetAll(ctx, keysOf(w, uint8(shard)).stats(interval, at.Unix())))
 			}
 		}
 		return nil
-	}); err != nil {
-		return nil, err
+	})
+	return hashes, err
+}
+
+// counted are the counters of a group in a bucket, by value.
+func counted(g Group, at time.Time, shards []*redis.MapStringStringCmd) (out []Counted) {
+	values := make(map[string]*Counted)
+	for _, hash := range shards {
+		addCounters(values, g, hash.Val())
 	}
-	for i, at := range buckets {
-		values := make(map[string]*Counted)
-		for _, hash := range hashes[i] {
-			addCounters(values, q.Group, hash.Val())
-		}
-		for _, value := range slices.Sorted(maps.Keys(values)) {
-			c := values[value]
-			c.At, c.Value = at.UTC(), value
-			c.measure()
-			out = append(out, *c)
-		}
+	for _, value := range slices.Sorted(maps.Keys(values)) {
+		c := values[value]
+		c.At, c.Value = at.UTC(), value
+		c.measure()
+		out = append(out, *c)
 	}
-	return out, nil
+	return out
 }
 
 // Sum adds counters up, with the latencies of all of them. Its At is that of the first.
@@ -280,41 +291,50 @@ func Sum(list []Counted) Counted {
 	return sum
 }
 
+// measure fills in the percentiles.
 func (c *Counted) measure() {
-	c.P50, c.P95, c.P99 = c.percentile(50), c.percentile(95), c.percentile(99)
+	c.P50, c.P95, c.P99 = 0, 0, 0
+	percentiles := []struct {
+		percent int64
+		latency *time.Duration
+	}{{50, &c.P50}, {95, &c.P95}, {99, &c.P99}}
+	total, seen := int64(0), int64(0)
+	for _, n := range c.latencies {
+		total += n
+	}
+	for _, step := range slices.Sorted(maps.Keys(c.latencies)) {
+		before := seen
+		seen += c.latencies[step]
+		for _, p := range percentiles {
+			if before*100 < total*p.percent && seen*100 >= total*p.percent {
+				*p.latency = stepLatency(step)
+			}
+		}
+	}
 }
 
 // addCounters adds a bucket's counters of a group. What is no counter is passed over.
 func addCounters(values map[string]*Counted, g Group, hash map[string]string) {
+	letter := g.letter() + ":"
 	for field, raw := range hash {
-		parts := strings.SplitN(field, ":", 3)
-		n, err := strconv.ParseInt(raw, 10, 64)
-		if err != nil || len(parts) != 3 || parts[0] != g.letter() {
+		rest, ours := strings.CutPrefix(field, letter)
+		name, value, whole := strings.Cut(rest, ":")
+		if !ours || !whole {
 			continue
 		}
-		c := values[parts[2]]
+		n, err := strconv.ParseInt(raw, 10, 64)
+		if err != nil {
+			continue
+		}
+		c := values[value]
 		if c == nil {
 			c = &Counted{Counts: make(map[string]int64), latencies: make(map[int]int64)}
-			values[parts[2]] = c
+			values[value] = c
 		}
-		if step, err := strconv.Atoi(strings.TrimPrefix(parts[1], "l")); err == nil {
+		if step, err := strconv.Atoi(strings.TrimPrefix(name, "l")); err == nil {
 			c.latencies[step] += n
 		} else {
-			c.Counts[parts[1]] += n
+			c.Counts[name] += n
 		}
 	}
-}
-
-func (c *Counted) percentile(p int64) time.Duration {
-	total := int64(0)
-	for _, n := range c.latencies {
-		total += n
-	}
-	seen := int64(0)
-	for _, step := range slices.Sorted(maps.Keys(c.latencies)) {
-		if seen += c.latencies[step]; seen*100 >= total*p {
-			return stepLatency(step)
-		}
-	}
-	return 0
 }
