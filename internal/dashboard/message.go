@@ -14,9 +14,6 @@ import (
 // seconds.
 const refreshOpen = 3
 
-// maxEvents is how many events are read: the last ones.
-const maxEvents = 1000
-
 type messagePage struct {
 	frame
 	ID         string
@@ -111,21 +108,11 @@ func (d *dashboard) message(v *visit) error {
 // fate fills in what the store knows: recipients and timeline.
 func (d *dashboard) fate(v *visit, page *messagePage) error {
 	m, ctx := page.Message, v.Context()
-	attempts, err := d.Store.Messages.Attempts(ctx, page.World, m.ID)
-	if err != nil {
-		return err
-	}
-	count := 0
-	for _, r := range m.Recipients {
-		count += r.State.Seq
-	}
-	events, _, err := d.Store.Messages.Events(ctx, m.World, m.ID, max(0, count-maxEvents), maxEvents)
+	events, err := d.story(v, page)
 	if err != nil {
 		return err
 	}
 	page.Subject, page.From, page.Status = subject(m.Subject), address(m.From), m.Status()
-	upto, _ := strconv.Atoi(v.URL.Query().Get("upto"))
-	page.tell(timeline(m, events, attempts), upto)
 	if d.Inbox != nil && slices.ContainsFunc(m.Envelopes, func(e email.Envelope) bool { return e.Sandbox }) {
 		page.Kept, page.KeptBytes = d.Inbox.Bounds()
 	}
@@ -150,23 +137,59 @@ func (d *dashboard) fate(v *visit, page *messagePage) error {
 	return err
 }
 
-// A page has so many steps of a story, and of the last of its attempts the dialogues.
+// A page has so many steps of a story, and of the last of its attempts the dialogues. To
+// have them in order some more are read, and maxSteps of each kind at most.
 const (
 	stepsShown     = 150
+	stepsAround    = 50
+	maxSteps       = 1000
 	dialoguesShown = 10
 )
 
-// tell shows a story up to its step number upto; 0, or what is no number of one: the last
-// steps. Where a dialogue is left out stands the address of the page that ends with it.
-func (p *messagePage) tell(story []entry, upto int) {
+// story tells what happened up to the step whose number is asked for, or else to the last
+// one. It gives the last events that it read.
+func (d *dashboard) story(v *visit, page *messagePage) ([]email.Event, error) {
+	m, happened, tried := page.Message, 0, 0
+	for _, r := range m.Recipients {
+		happened += r.State.Seq
+	}
+	for _, e := range m.Envelopes {
+		tried += e.State.Attempts
+	}
+	last := happened + tried
+	upto, err := strconv.Atoi(v.URL.Query().Get("upto"))
+	if err != nil || upto < 1 || upto > last {
+		upto = last
+	}
+	far := min(last-upto+stepsShown+stepsAround, maxSteps)
+	events, _, err := d.Store.Messages.Events(v.Context(), m.World, m.ID, max(0, happened-far), far)
+	if err != nil {
+		return nil, err
+	}
+	var since time.Time
+	if happened > far && len(events) > 0 {
+		since = events[0].At // what was tried before it stands before all of these
+	}
+	attempts, err := d.Store.Messages.LastAttempts(v.Context(), m.World, m.ID, far, since)
+	if err != nil {
+		return nil, err
+	}
+	page.tell(timeline(m, events, attempts), last, upto)
+	return events, nil
+}
+
+// tell shows the last steps of a story, of which the number of the last is given, up to
+// one. Where a dialogue is left out stands the address of the page that ends with it.
+func (p *messagePage) tell(story []entry, last, upto int) {
 	to := func(n int) string { return "/ui/messages/" + p.ID + "?upto=" + strconv.Itoa(n) }
-	if upto < 1 || upto >= len(story) {
-		upto = len(story)
+	before := max(0, last-len(story)) // steps that were not read
+	if upto <= before || upto >= before+len(story) {
+		upto = before + len(story)
 	} else {
 		p.Latest = "/ui/messages/" + p.ID
 	}
-	from := max(0, upto-stepsShown)
-	if p.Timeline = story[from:upto]; from > 0 {
+	from := max(before, upto-stepsShown)
+	if p.Timeline = story[from-before : upto-before]; from > before {
 		p.Earlier = to(from)
 	}
 	shown := 0

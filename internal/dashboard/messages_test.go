@@ -124,7 +124,7 @@ func TestLongStory(t *testing.T) {
 	for n := range 20 {
 		dialogue = append(dialogue, email.Line{From: email.Server, Text: fmt.Sprintf("250-line %d", n)})
 	}
-	const attempts = stepsShown/2 + 20
+	const attempts = stepsShown + 20
 	for n := range attempts {
 		reply := &email.Reply{Code: 451, Text: fmt.Sprintf("refusal %d.", n+1)}
 		w.attempt(m, email.Attempt{Number: 1, Transcript: slices.Clone(dialogue), Outcomes: []email.Outcome{{Status: email.Deferred, Category: "other", Reply: reply}}}, time.Now().Add(time.Duration(n+1)*time.Minute))
@@ -144,7 +144,15 @@ func TestLongStory(t *testing.T) {
 		t.Error("the page does not end with what happened last")
 	}
 	steps := 1 + 2*attempts // it was queued; each attempt is followed by an event
+	if want := fmt.Sprintf(`href="%s?upto=%d">Earlier steps`, path, steps-stepsShown); !strings.Contains(page, want) {
+		t.Errorf("no way to earlier steps, %s", want)
+	}
 	page = body(t, w.get(fmt.Sprintf("%s?upto=%d", path, steps-stepsShown)), http.StatusOK)
+	// The step before is attempt 96 or its event: its reply stands in both.
+	if newest := fmt.Sprintf("refusal %d.", (steps-stepsShown)/2); !strings.Contains(page, newest) || strings.Contains(page, fmt.Sprintf("refusal %d.", (steps-stepsShown)/2+1)) {
+		t.Errorf("the page before it does not end with %s", newest)
+	}
+	page = body(t, w.get(path+"?upto=100"), http.StatusOK)
 	if !strings.Contains(page, "refusal 1.") || strings.Contains(page, "Earlier steps") || !strings.Contains(page, "The last steps") {
 		t.Error("the page before it lacks the beginning")
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -113,6 +114,11 @@ const maxAttempts = 1000
 // than 1,000 those that ended last. One that cannot be read is left out.
 // ErrNotFound if there is no such message.
 func (m *Messages) Attempts(ctx context.Context, w email.World, id string) ([]email.Attempt, error) {
+	return m.LastAttempts(ctx, w, id, maxAttempts, time.Time{})
+}
+
+// LastAttempts is Attempts for those that ended at a time or later, and of these the last n.
+func (m *Messages) LastAttempts(ctx context.Context, w email.World, id string, n int, since time.Time) ([]email.Attempt, error) {
 	keys, name, err := m.locate(w, id)
 	if err != nil {
 		return nil, err
@@ -121,7 +127,7 @@ func (m *Messages) Attempts(ctx context.Context, w email.World, id string) ([]em
 	var list *redis.StringSliceCmd
 	if _, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		exists = p.Exists(ctx, keys.record(name))
-		list = p.LRange(ctx, keys.attempts(name), -maxAttempts, -1)
+		list = p.LRange(ctx, keys.attempts(name), -int64(max(n, 1)), -1)
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("read attempts of %s: %w", id, err)
@@ -130,14 +136,18 @@ func (m *Messages) Attempts(ctx context.Context, w email.World, id string) ([]em
 		return nil, ErrNotFound
 	}
 	var out []email.Attempt
-	for _, raw := range list.Val() {
+	for _, raw := range slices.Backward(list.Val()) {
 		a, err := m.packer.decodeAttempt(raw)
 		if err != nil {
 			m.options.Log.ErrorContext(ctx, "an attempt cannot be read and is left out", "message", id, "error", err)
 			continue
 		}
+		if !a.EndedAt.IsZero() && a.EndedAt.Before(since) {
+			break
+		}
 		out = append(out, a)
 	}
+	slices.Reverse(out)
 	// The list has them as they ended: envelopes are tried side by side.
 	slices.SortStableFunc(out, func(a, b email.Attempt) int { return a.StartedAt.Compare(b.StartedAt) })
 	return out, nil

@@ -25,5 +25,18 @@ func TestAttemptsInTheOrderOfTheirStarts(t *testing.T) {
 		if attempts[0].Envelope != 0 || attempts[1].Envelope != 1 {
 			t.Errorf("the order is envelope %d, %d", attempts[0].Envelope, attempts[1].Envelope)
 		}
+		for name, last := range map[string]struct {
+			n     int
+			since time.Time
+			want  int
+		}{
+			"all": {10, time.Time{}, 2}, "one": {1, time.Time{}, 1}, "one at least": {0, time.Time{}, 1},
+			"from the first end": {10, start().Add(5 * time.Second), 2}, "from the second": {10, start().Add(time.Minute), 1}, "later": {10, start().Add(time.Hour), 0},
+		} {
+			got, err := f.Messages.LastAttempts(t.Context(), email.Live, msg.ID, last.n, last.since)
+			if err != nil || len(got) != last.want || last.want == 1 && got[0].Envelope != 0 {
+				t.Errorf("%s: %d attempts, want %d, %v", name, len(got), last.want, err)
+			}
+		}
 	})
 }
