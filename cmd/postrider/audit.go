@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"postrider/internal/config"
@@ -43,16 +41,10 @@ func (a *auditCommand) Validate() error {
 // Run implements the command.
 func (a *auditCommand) Run(ctx context.Context, t terminal) error {
 	return withStore(ctx, a.Config, func(s *store.Store) error {
-		var list []store.Change
-		for _, w := range []email.World{email.Live, email.Test} {
-			found, err := s.Audit.List(ctx, w, a.Limit)
-			if err != nil {
-				return err
-			}
-			list = append(list, found...)
+		list, err := s.Audit.Latest(ctx, []email.World{email.Live, email.Test}, a.Limit)
+		if err != nil {
+			return err
 		}
-		slices.SortStableFunc(list, func(a, b store.Change) int { return cmp.Compare(b.At.UnixNano(), a.At.UnixNano()) })
-		list = list[:min(len(list), a.Limit)]
 		if len(list) == 0 && !a.JSON {
 			fmt.Fprintln(t.err, "Nobody has changed anything that is recorded.")
 			return nil

@@ -63,6 +63,7 @@ func (d *dashboard) addDomain(v *visit) (string, error) {
 	case err != nil:
 		return "", err
 	}
+	v.made = dom.Name
 	return done("/ui/domains/"+dom.Name, "added"), nil
 }
 

@@ -60,6 +60,7 @@ type visit struct {
 	*http.Request
 	by    *Visitor
 	world email.World
+	made  string // the id or name of what an action made, for the record of changes
 }
 
 // refusal is an answer other than the page that was asked for.
@@ -133,6 +134,7 @@ func (d *dashboard) change(v *visit, r route) (string, error) {
 	to, err := r.action(v)
 	if err == nil && r.what != "" && (!r.own || d.Changed != nil) {
 		c := Change{World: v.world, At: d.Now(), By: v.by.Name, What: r.what}
+		c.To = v.made
 		for _, name := range []string{"id", "delivery", "name", "queue"} {
 			c.To = cmp.Or(v.PathValue(name), c.To)
 		}

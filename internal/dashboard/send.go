@@ -104,6 +104,7 @@ func (d *dashboard) sendTest(v *visit) (string, error) {
 	print := sha256.Sum256([]byte(strings.Join(entered, "\x00")))
 	sent, _, err := d.Desk.Accept(v.Context(), intake.Request{World: v.world, IdempotencyKey: key, Fingerprint: print, Draft: draft})
 	if err == nil {
+		v.made = sent.ID
 		return done("/ui/messages/"+sent.ID, "sent"), nil
 	}
 	var why *refusal

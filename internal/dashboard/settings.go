@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"strings"
 
 	"postrider/internal/signin"
 	"postrider/internal/store"
@@ -20,15 +21,20 @@ type settingsPage struct {
 	Changes  []store.Change
 }
 
-// settings is the configuration in force, and who changed what.
+// settings is the configuration in force, and who changed what in any world.
 func (d *dashboard) settings(v *visit) error {
 	p := settingsPage{frame: d.frame(v, "Settings"), Settings: d.Settings}
 	if d.Health != nil {
 		p.Checks = d.Health(v.Context())
 	}
 	var err error
-	if p.Changes, err = d.Store.Audit.List(v.Context(), v.world, changesShown); err != nil {
+	if p.Changes, err = d.Store.Audit.Latest(v.Context(), d.Worlds, changesShown); err != nil {
 		return err
+	}
+	for i, c := range p.Changes {
+		if strings.HasPrefix(c.Action, "user.") || strings.HasPrefix(c.Action, "domain.") {
+			p.Changes[i].World = "" // they are of both
+		}
 	}
 	return d.render(v, "settings.html", p)
 }

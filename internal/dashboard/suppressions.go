@@ -97,6 +97,7 @@ func (d *dashboard) suppress(v *visit) (string, error) {
 	if !added[0].Created {
 		return done("/ui/suppressions", "listed"), nil
 	}
+	v.made = s.ID
 	return done("/ui/suppressions", "suppressed"), nil
 }
 

@@ -105,3 +105,24 @@ func TestRecordNamesTheUser(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
+
+// The record is one, whichever mail is looked at, and tells once of each change.
+func TestRecordIsOne(t *testing.T) {
+	h := newHouse(t)
+	test := func(r *http.Request) { r.AddCookie(&http.Cookie{Name: worldCookie, Value: string(email.Test)}) }
+	body(t, h.ask("/ui/users", h.admin, url.Values{"name": {"bo"}, "role": {"viewer"}}), http.StatusOK)
+	body(t, h.ask("/ui/keys", h.admin, url.Values{"name": {"shop"}, "preset": {"sending"}}, test), http.StatusOK)
+	body(t, h.ask("/ui/suppressions", h.admin, url.Values{"email": {"gone@example.org"}}), http.StatusSeeOther)
+	entries, _, err := h.store.Suppressions.List(t.Context(), email.Live, store.SuppressionFilter{}, "", 1)
+	if err != nil || len(entries) != 1 {
+		t.Fatal(entries, err)
+	}
+	for name, change := range map[string]func(*http.Request){"live": func(*http.Request) {}, "test": test} {
+		got := text(t, body(t, h.ask("/ui/settings", h.admin, nil, change), http.StatusOK))
+		for _, want := range []string{"user.createdboth", "api_key.createdtest", "suppression.createdlive" + entries[0].ID} {
+			if strings.Count(got, want) != 1 {
+				t.Errorf("%s mail: not once %q in %s", name, want, got)
+			}
+		}
+	}
+}

@@ -338,6 +338,13 @@ func TestAudit(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, "changes", got, []Change{second, first})
+		other := Change{World: email.Test, At: start().Add(30 * time.Second), Actor: "key_2", Action: "api_key.updated"}
+		if err := f.Audit.Add(ctx, other); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.Audit.Latest(ctx, []email.World{email.Test, email.Live}, 2); err != nil || len(got) != 2 || got[0] != other || got[1] != second {
+			t.Errorf("of both: %+v, %v", got, err)
+		}
 		if got, err := f.Audit.List(ctx, email.Live, 1); err != nil || len(got) != 1 {
 			t.Errorf("one: %v, %v", got, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -72,4 +73,19 @@ func (a *Audit) List(ctx context.Context, w email.World, limit int) ([]Change, e
 		list = append(list, Change{w, fromMS(s.At), s.Actor, s.Action, s.Object, s.Detail, s.Request})
 	}
 	return list, nil
+}
+
+// Latest is List for several worlds as one. A world tells where something was done; what
+// is in none, such as a user or a domain, may be found in any.
+func (a *Audit) Latest(ctx context.Context, worlds []email.World, limit int) ([]Change, error) {
+	var all []Change
+	for _, w := range worlds {
+		list, err := a.List(ctx, w, limit)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+	}
+	slices.SortStableFunc(all, func(a, b Change) int { return b.At.Compare(a.At) })
+	return all[:min(len(all), limit)], nil
 }
