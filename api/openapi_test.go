@@ -231,7 +231,7 @@ func TestEveryDocumentedAnswerHappens(t *testing.T) {
 	if err := down.rdb.Close(); err != nil {
 		t.Fatal(err)
 	}
-	slow := h.serve(h.door, func(s *http.Server) { s.ReadTimeout = time.Second })
+	slow := h.serve(h.door, func(s *http.Server) { s.ReadTimeout = 300 * time.Millisecond })
 	elsewhere := h.serve(Misdirected(), nil)
 	draining := openHouse(t, func(o *Options) { o.Draining = func() bool { return true } })
 	limited := openHouse(t, func(o *Options) { o.RateLimit = 1 })
