@@ -103,7 +103,7 @@ func (d *dashboard) signedIn(w http.ResponseWriter, r *http.Request) *Visitor {
 	case !errors.Is(err, signin.ErrSignedOut):
 		d.problem(v, err)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		d.problem(v, &refusal{http.StatusUnauthorized, "You are not signed in", "Your session ended, or there was none. Nothing was done. Sign in and repeat."})
+		d.problem(v, &refusal{http.StatusUnauthorized, "You are not signed in", "Your session ended, or there was none. Nothing was done. Go back, which leads to where you sign in, and repeat."})
 	case token == "" && r.Header.Get("Sec-Fetch-Site") == "cross-site":
 		// A link on another site: browsers keep strict cookies back. Asked by a page of
 		// ours they send them.

@@ -46,6 +46,11 @@ func TestJourneys(t *testing.T) {
 			b.with["session"] = session
 			defer delete(b.with, "session")
 			journeys(t, h, b, s.name)
+			if s.name == "desk" {
+				t.Run("sign in again while editing", func(t *testing.T) {
+					b.do(t, "journeys.signedOut", args{"name": adminName, "password": adminPassword}, nil)
+				})
+			}
 		})
 	}
 }

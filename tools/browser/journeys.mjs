@@ -137,6 +137,33 @@ export async function suppress({page}, {address}) {
   check(await page.getByRole('row', {name: address}).count() === 0, 'it is still on the list');
 }
 
+/** signedOut: a session ends while a page is open. It says so, and what was typed is saved
+ * after signing in elsewhere. */
+export async function signedOut(v, {name, password}) {
+  const {page, context} = v;
+  v.allow.push(/Failed to load resource.*401/, /^the console says: .*\/preview.*\)$/s, /violates the following Content Security Policy directive(?!.*'self')/s);
+  const list = await context.newPage();
+  await list.goto('/ui/messages');
+  await page.goto('/ui/templates');
+  await page.getByRole('listitem').getByRole('link').first().click();
+  const subject = page.getByLabel('Subject', {exact: true});
+  await page.getByText('not published', {exact: true}).or(page.getByText('published', {exact: true})).first().waitFor();
+  await context.clearCookies({name: /session/});
+  const typed = `Typed after ${Date.now()}`;
+  await subject.fill(typed);
+  await page.keyboard.press('Control+s');
+  await page.locator('#state').getByText('You are signed out').waitFor();
+  await list.getByText('Signed out').waitFor();
+  const [other] = await Promise.all([context.waitForEvent('page'), page.locator('#state').getByRole('link', {name: 'Sign in'}).click()]);
+  await other.getByLabel('Name').fill(name);
+  await other.getByLabel('Password').fill(password);
+  await other.keyboard.press('Enter');
+  await other.getByRole('heading', {name: 'Overview'}).waitFor();
+  await subject.press('Control+s');
+  await page.getByRole('status').getByText('Saved').waitFor();
+  check(await subject.inputValue() === typed, 'what was typed is lost');
+}
+
 /** publish: a template is begun with one that is made already, changed and published. */
 export async function publish(v, {subject}) {
   const {page} = v;

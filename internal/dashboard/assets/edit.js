@@ -11,7 +11,7 @@
   const first = texts();
   // A page that came back with what was entered: that is not saved.
   const unsaved = 'unsaved' in form.dataset;
-  let dirty = unsaved, leaving = false;
+  let dirty = unsaved, leaving = false, mayGo = false;
 
   // Line numbers beside a text.
   for (const area of form.querySelectorAll('textarea[data-code]')) {
@@ -66,17 +66,53 @@
     }
   }
 
+  // What a failed question says: the number of the answer, or that there was none.
+  const why = (e) => `the server ${/^\d+$/.test(e.message) ? 'answers ' + e.message : 'does not answer'}.`;
+
+  // A session may have ended since the page was made, or be another by now: the page as it
+  // would be made now has the token of that. Nothing is sent off to be refused.
+  async function signedIn() {
+    const r = await fetch(location.pathname, {redirect: 'manual', cache: 'no-store'});
+    if (!r.ok) {
+      if (r.type !== 'opaqueredirect') throw new Error(r.status);
+      const link = document.createElement('a');
+      [link.href, link.target, link.textContent] = ['/ui/sign-in', '_blank', 'Sign in'];
+      state.replaceChildren('You are signed out. ', link, ' in another tab, then go on here: what you typed stays.');
+      return false;
+    }
+    const page = new DOMParser().parseFromString(await r.text(), 'text/html');
+    const token = page.querySelector('form.studio input[name=token]');
+    if (token) form.elements.token.value = token.value;
+    return true;
+  }
+  form.addEventListener('submit', async (e) => {
+    const by = e.submitter;
+    if (mayGo || e.defaultPrevented || (by && by.id === 'to-frame')) return;
+    e.preventDefault();
+    try {
+      mayGo = await signedIn();
+    } catch (e) {
+      state.textContent = 'Not sent: ' + why(e) + ' What you typed stays here.';
+    }
+    if (mayGo) form.requestSubmit(by);
+    mayGo = false;
+  });
+
   if (!form.dataset.check) return;
 
   // What the server makes of the fields: faults and notes into their places.
   let asked = 0, last = '';
-  async function check(extra) {
+  async function check(extra, again) {
     const mine = ++asked;
     const body = content();
     for (const [name, value] of Object.entries(extra || {})) body.set(name, value);
     try {
       const r = await fetch(form.dataset.check, {method: 'POST', body, redirect: 'error', cache: 'no-store'});
       if (mine !== asked) return;
+      if ((r.status === 401 || r.status === 403) && !again) {
+        if (await signedIn() && mine === asked) check(extra, true);
+        return;
+      }
       if (!r.ok) throw new Error(r.status);
       const page = new DOMParser().parseFromString(await r.text(), 'text/html');
       for (const fresh of page.querySelectorAll('[data-part]')) {
@@ -88,8 +124,8 @@
       form.classList.remove('stale');
       frame();
       mark();
-    } catch {
-      if (mine === asked && state) state.textContent = 'The preview does not follow: the server does not answer.';
+    } catch (e) {
+      if (mine === asked && state) state.textContent = 'The preview does not follow: ' + why(e);
     }
   }
 
@@ -128,7 +164,7 @@
 
   if (unsaved) { mark(); frame(); }
   let timer = 0;
-  const soon = (ms) => { clearTimeout(timer); timer = setTimeout(check, ms); };
+  const soon = (ms) => { clearTimeout(timer); timer = setTimeout(() => check(), ms); };
   form.addEventListener('input', (e) => {
     if (e.target.name === 'part' || e.target.name === 'view') return;
     mark();

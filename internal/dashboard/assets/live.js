@@ -44,13 +44,24 @@
     }
   }
 
+  // The session ended: what is shown stays, and says that it is old.
+  function signedOut() {
+    body.classList.add('stale');
+    for (const live of document.querySelectorAll('.live')) {
+      const link = document.createElement('a');
+      [link.href, link.textContent] = [location.href, 'sign in'];
+      live.replaceChildren(Object.assign(document.createElement('span'), {className: 'pulse'}), 'Signed out · ', link);
+    }
+  }
+
   async function look() {
     const seconds = Number(body.dataset.live || 0);
     if (!seconds) return;
     let wait = seconds * 1000;
     if (!document.hidden) {
       try {
-        const r = await fetch(location.href, {redirect: 'error', cache: 'no-store'});
+        const r = await fetch(location.href, {redirect: 'manual', cache: 'no-store'});
+        if (r.type === 'opaqueredirect') return signedOut();
         if (!r.ok) throw new Error(r.status);
         const page = new DOMParser().parseFromString(await r.text(), 'text/html');
         for (const fresh of parts(page)) {
