@@ -21,13 +21,8 @@ const refreshOverview = 5
 // waitingSample is how many deferred messages are looked at for where they wait.
 const waitingSample = 100
 
-// What makes the overview say that something is wrong.
-const (
-	slowPickup  = 30 * time.Second // a job waits for a worker
-	lateSweep   = time.Minute      // the sweeper did not come by
-	manyLost    = 5                // percent of what ended
-	enoughEnded = 20               // before a share means anything
-)
+// receiversShown is how many receivers the overview lists.
+const receiversShown = 8
 
 type overviewPage struct {
 	frame
@@ -37,6 +32,7 @@ type overviewPage struct {
 	Tiles     []tile
 	Flow      chart
 	Latency   chart
+	Deferred  int64 // messages, now
 	Waiting   []destination
 	Sampled   bool // there are more deferred messages than were looked at
 	Providers []provider
@@ -45,13 +41,6 @@ type overviewPage struct {
 	Checks    []Check
 	Curl      string
 	Nothing   bool // no mail was ever seen here
-}
-
-// point is one thing that wants attention.
-type point struct {
-	Class string // bad, wait
-	Text  string
-	Path  string // where it can be looked at
 }
 
 // tile is one number.
@@ -120,7 +109,8 @@ func (d *dashboard) overview(v *visit) error {
 	if err != nil {
 		return err
 	}
-	if err := d.waiting(ctx, &p, census); err != nil {
+	p.Deferred = census[email.Deferred].Messages
+	if err := d.waiting(ctx, &p); err != nil {
 		return err
 	}
 	held, err := d.Store.Messages.CountQuarantined(ctx, v.world)
@@ -150,6 +140,7 @@ func (d *dashboard) overview(v *visit) error {
 	p.Nothing = !slices.ContainsFunc(slices.Collect(maps.Values(census)), func(c store.Count) bool { return c.Messages > 0 })
 	p.Tiles = d.tiles(p.Reach, sum, census, backlog)
 	p.Points = append(p.Points, p.worries(sum, backlog, now)...)
+	p.Providers = p.Providers[:min(len(p.Providers), receiversShown)]
 	return d.render(v, "overview.html", p)
 }
 
@@ -186,18 +177,19 @@ func receivers(counted []store.Counted) (out []provider) {
 		if name == store.Rest {
 			p.Name = "all others"
 		}
-		p.Trouble = (p.Deferred+p.Lost)*10 > p.Delivered+p.Deferred+p.Lost
+		answers := p.Delivered + p.Deferred + p.Lost
+		p.Trouble = answers >= enough && (p.Deferred+p.Lost)*100 > answers*manyRefused
 		out = append(out, p)
 	}
 	slices.SortFunc(out, func(a, b provider) int {
 		return cmp.Or(cmp.Compare(b.Deferred+b.Lost, a.Deferred+a.Lost), cmp.Compare(b.Delivered, a.Delivered), strings.Compare(a.Name, b.Name))
 	})
-	return out[:min(len(out), 8)]
+	return out
 }
 
 // waiting looks at the newest deferred messages: where they wait, and why.
-func (d *dashboard) waiting(ctx context.Context, p *overviewPage, census map[email.Status]store.Count) error {
-	if census[email.Deferred].Messages == 0 {
+func (d *dashboard) waiting(ctx context.Context, p *overviewPage) error {
+	if p.Deferred == 0 {
 		return nil
 	}
 	list, next, err := d.Store.Messages.List(ctx, p.World, store.Filter{Status: email.Deferred}, "", waitingSample)
@@ -256,7 +248,7 @@ func (d *dashboard) tiles(r reach, sum store.Counted, census map[email.Status]st
 		deferred.Class = "wait"
 	}
 	bounced := tile{Name: "Bounced or failed", Value: count(lost(sum)), Note: share(lost(sum)), Path: to(email.Bounced)}
-	if ended >= enoughEnded && lost(sum)*100 > ended*manyLost {
+	if ended >= enough && lost(sum)*100 > ended*manyLost {
 		bounced.Class = "bad"
 	}
 	latency := tile{Name: "Time to deliver", Value: "–", Note: "nothing ended", Path: to(email.Delivered)}
@@ -268,44 +260,4 @@ func (d *dashboard) tiles(r reach, sum store.Counted, census map[email.Status]st
 		{Name: "Delivered", Value: count(sum.Counts[string(email.Delivered)]), Note: share(sum.Counts[string(email.Delivered)]), Path: to(email.Delivered)},
 		queued, deferred, bounced, latency,
 	}
-}
-
-// worries are what is not well.
-func (p *overviewPage) worries(sum store.Counted, backlog store.Backlog, now time.Time) (out []point) {
-	for _, c := range p.Checks {
-		if !c.OK {
-			out = append(out, point{"bad", c.Name + ": " + c.Detail, "#health"})
-		}
-	}
-	for _, q := range p.Queues {
-		path := "/ui/jobs/" + q.Class
-		switch {
-		case q.Paused:
-			out = append(out, point{"wait", "The queue " + q.Class + " is paused", path})
-		case q.Oldest > slowPickup:
-			out = append(out, point{"bad", "Jobs of the queue " + q.Class + " have waited " + ago(q.Oldest) + " for a worker", path})
-		}
-		if n := q.Jobs[queue.Archived]; n > 0 {
-			out = append(out, point{"wait", count(int64(n)) + " jobs of the queue " + q.Class + " cannot be read", path + "?state=archived"})
-		}
-	}
-	if late := now.Sub(backlog.Next); !backlog.Next.IsZero() && late > lateSweep {
-		out = append(out, point{"bad", "No worker has looked after waiting mail for " + ago(late) + ": is a process with the role worker running?", "/ui/jobs"})
-	}
-	for _, h := range p.Hooks {
-		path := "/ui/webhooks/" + h.ID
-		if h.Enabled {
-			out = append(out, point{"wait", "A webhook has not answered as it should for " + ago(now.Sub(h.Health.FailingSince)), path})
-		} else {
-			out = append(out, point{"bad", "A webhook was disabled: " + map[string]string{
-				store.DisabledGone: "it answered 410", store.DisabledFailing: "it failed for five days",
-			}[h.DisabledReason], path})
-		}
-	}
-	ended := sum.Counts[string(email.Delivered)] + lost(sum)
-	if ended >= enoughEnded && lost(sum)*100 > ended*manyLost {
-		out = append(out, point{"wait", fmt.Sprintf("%.0f %% of the mail that ended bounced or failed", 100*float64(lost(sum))/float64(ended)), "/ui/messages?status=bounced"})
-	}
-	slices.SortStableFunc(out, func(a, b point) int { return strings.Compare(a.Class, b.Class) })
-	return out
 }

@@ -61,7 +61,7 @@ func TestOverview(t *testing.T) {
 	w.follow()
 	page := body(t, w.get("/"), http.StatusOK)
 	got := text(t, page)
-	for _, want := range []string{"Accepted3", "Delivered1", "50.0 % of what ended", "Deferred now1", "slow.example", "451 4.7.1 Greylisted <b>", "mx.sandbox.test", "trouble"} {
+	for _, want := range []string{"Accepted3", "Delivered1", "50.0 % of what ended", "Deferred now1", "slow.example", "451 4.7.1 Greylisted <b>", "mx.sandbox.test"} {
 		if !strings.Contains(strings.ReplaceAll(got, "\n", ""), want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -99,6 +99,21 @@ func TestWorries(t *testing.T) {
 	counts := func(delivered, bounced int64) store.Counted {
 		return store.Counted{Counts: map[string]int64{"delivered": delivered, "bounced": bounced}}
 	}
+	answers := func(accepted, delivered, deferred, failed int64) store.Counted {
+		return store.Counted{Counts: map[string]int64{"accepted": accepted, "delivered": delivered, "deferred": deferred, "failed": failed}}
+	}
+	receivers := func(names ...string) (list []provider) {
+		for _, name := range names {
+			list = append(list, provider{Name: name, Trouble: true})
+		}
+		return append(list, provider{Name: "well.test"})
+	}
+	failing := func(urls ...string) (list []*store.Webhook) {
+		for _, u := range urls {
+			list = append(list, &store.Webhook{URL: u, Enabled: true, Health: store.WebhookHealth{FailingSince: now.Add(-time.Hour)}})
+		}
+		return list
+	}
 	tests := []struct {
 		name string
 		page overviewPage
@@ -115,19 +130,66 @@ func TestWorries(t *testing.T) {
 		{"slow", overviewPage{Queues: []queue.Size{{Class: "bulk", Oldest: time.Hour}}}, counts(0, 0), now, "bad Jobs of the queue bulk have waited 1 h"},
 		{"unreadable", overviewPage{Queues: []queue.Size{{Class: "bulk", Jobs: map[queue.State]int{queue.Archived: 2}}}}, counts(0, 0), now, "wait 2 jobs of the queue bulk"},
 		{"no worker", overviewPage{}, counts(0, 0), now.Add(-2 * time.Minute), "bad No worker has looked"},
-		{"failing", overviewPage{Hooks: []*store.Webhook{{Enabled: true, Health: store.WebhookHealth{FailingSince: now.Add(-time.Hour)}}}}, counts(0, 0), now, "wait A webhook has not answered"},
-		{"disabled", overviewPage{Hooks: []*store.Webhook{{DisabledReason: store.DisabledGone}}}, counts(0, 0), now, "bad A webhook was disabled: it answered 410"},
+		{"most bounces", overviewPage{}, counts(1, 99), now, "bad 99 % of the mail"},
+		{"all put off", overviewPage{Deferred: 42}, answers(100, 3, 495, 0), now, "bad 99 % of the answers of receivers put mail off; 42 messages are deferred now"},
+		{"old mail put off in a quiet hour", overviewPage{Deferred: 42}, answers(2, 1, 100, 0), now, "wait 99 % of the answers"},
+		{"one put off", overviewPage{Deferred: 1}, answers(9, 0, 30, 9), now, "wait 77 % of the answers of receivers put mail off; 1 message is deferred now"},
+		{"greylisted", overviewPage{Deferred: 50}, answers(100, 50, 50, 0), now, ""},
+		{"few put off", overviewPage{Deferred: 5}, answers(5, 0, 15, 0), now, ""},
+		{"put off, and then delivered", overviewPage{}, answers(100, 100, 500, 0), now, ""},
+		{"receiver", overviewPage{Providers: receivers("a.test")}, counts(0, 0), now, "wait Trouble with the mail servers of a.test: "},
+		{"receivers", overviewPage{Providers: receivers("a.test", "b.test", "c.test", "d.test", "e.test")}, counts(0, 0), now, "wait Trouble with the mail servers of a.test, b.test, c.test and 2 more: "},
+		{"failing", overviewPage{Hooks: failing("https://a.test/hook?token=x")}, counts(0, 0), now, "wait The webhook at a.test/hook has not answered"},
+		{"many failing", overviewPage{Hooks: failing("https://a.test/", "https://b.test/", "https://c.test/", "https://d.test/", "https://e.test/")}, counts(0, 0), now, "wait The webhook at a.test has not answered as it should for 1 h\nwait The webhook at b.test has not answered as it should for 1 h\nwait The webhook at c.test has not answered as it should for 1 h\nwait 2 more webhooks want attention"},
+		{"disabled", overviewPage{Hooks: []*store.Webhook{{URL: "https://a.test/", DisabledReason: store.DisabledGone}}}, counts(0, 0), now, "bad The webhook at a.test was disabled: it answered 410"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := ""
 			for _, p := range test.page.worries(test.sum, store.Backlog{Next: test.next}, now) {
-				got += p.Class + " " + p.Text
+				got += p.Class + " " + p.Text + "\n"
 			}
 			if (got == "") != (test.want == "") || !strings.HasPrefix(got, test.want) {
 				t.Errorf("says %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestReceivers(t *testing.T) {
+	at := func(name string, delivered, deferred int64) store.Counted {
+		return store.Counted{Value: name, Counts: map[string]int64{"delivered": delivered, "deferred": deferred}}
+	}
+	got := receivers([]store.Counted{at("few.test", 0, 5), at("well.test", 90, 10), at("ill.test", 60, 15), at("ill.test", 29, 0), at(store.Rest, 1, 19)})
+	var trouble []string
+	for _, p := range got {
+		if p.Trouble {
+			trouble = append(trouble, p.Name)
+		}
+	}
+	if len(got) != 4 || !slices.Equal(trouble, []string{"all others", "ill.test"}) {
+		t.Errorf("trouble with %v of %+v", trouble, got)
+	}
+}
+
+// A relay that puts all mail off: the page must not say that all is well.
+func TestOverviewOfMailPutOff(t *testing.T) {
+	w := newWorld(t)
+	reply := &email.Reply{Code: 451, EnhancedCode: "4.7.1", Text: "Not now"}
+	for range 20 {
+		m := message("waits", "a@slow.example")
+		w.accept(m, &email.Content{Text: "x"})
+		w.attempt(m, email.Attempt{Number: 1, Outcomes: []email.Outcome{{Status: email.Deferred, Category: "other", Reply: reply}}}, time.Now().Add(time.Hour))
+	}
+	w.follow()
+	got := text(t, body(t, w.get("/"), http.StatusOK))
+	for _, want := range []string{"Something is wrong", "100 % of the answers of receivers put mail off; 20 messages are deferred now", "Trouble with the mail servers of mx.sandbox.test"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(got, "All is well") {
+		t.Error("the page says that all is well")
 	}
 }
 
