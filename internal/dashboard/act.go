@@ -37,7 +37,20 @@ func (d *dashboard) cancel(v *visit) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if pending(m) > pending(after) {
+		v.did(m.ID, "")
+	}
 	return done("/ui/messages/"+m.ID, "canceled"), nil
+}
+
+// pending counts the recipients that nobody canceled and that are not final.
+func pending(m *email.Message) (n int) {
+	for _, r := range m.Recipients {
+		if !r.State.Status.Final() && !r.State.CancelRequested {
+			n++
+		}
+	}
+	return n
 }
 
 // retry has the parts of a message that wait tried now, and sends a scheduled one.
@@ -58,6 +71,7 @@ func (d *dashboard) retry(v *visit) (string, error) {
 		return "", err
 	}
 	d.wake(v.Context(), after)
+	v.did(m.ID, "")
 	return done("/ui/messages/"+m.ID, "hurried"), nil
 }
 
@@ -92,6 +106,7 @@ func (d *dashboard) release(v *visit) (string, error) {
 		switch _, err := d.Store.Messages.Free(v.Context(), m.World, m.ID, e, d.Now()); {
 		case err == nil:
 			released = true
+			v.did(m.ID, "")
 		case !errors.Is(err, store.ErrNotQuarantined):
 			return "", err
 		}
@@ -125,13 +140,17 @@ func (d *dashboard) again(v *visit) (string, error) {
 	key := "dashboard/" + m.ID + "/" + v.PostFormValue("nonce")
 	print := sha256.Sum256([]byte(key + v.PostFormValue("whom")))
 	var sent *email.Message
+	var before bool
 	if content.Raw != nil {
-		sent, _, err = d.Desk.AcceptRaw(v.Context(), &intake.RawRequest{World: m.World, IdempotencyKey: key, Fingerprint: print, Data: content.Raw, To: raws(m, missed)})
+		sent, before, err = d.Desk.AcceptRaw(v.Context(), &intake.RawRequest{World: m.World, IdempotencyKey: key, Fingerprint: print, Data: content.Raw, To: raws(m, missed)})
 	} else {
-		sent, _, err = d.Desk.Accept(v.Context(), intake.Request{World: m.World, IdempotencyKey: key, Fingerprint: print, Draft: draftOf(m, content, missed)})
+		sent, before, err = d.Desk.Accept(v.Context(), intake.Request{World: m.World, IdempotencyKey: key, Fingerprint: print, Draft: draftOf(m, content, missed)})
 	}
 	if err != nil {
 		return "", notTaken(err)
+	}
+	if !before {
+		v.did(m.ID, "as "+sent.ID)
 	}
 	return done("/ui/messages/"+sent.ID, "sent"), nil
 }

@@ -63,7 +63,7 @@ func (d *dashboard) addDomain(v *visit) (string, error) {
 	case err != nil:
 		return "", err
 	}
-	v.made = dom.Name
+	v.did(dom.Name, "")
 	return done("/ui/domains/"+dom.Name, "added"), nil
 }
 
@@ -79,7 +79,9 @@ func (d *dashboard) checkDomain(v *visit) (string, error) {
 		return "", err
 	}
 	p := domainPage{frame: d.frame(v, dom.Name), Domain: dom, Records: records, Checked: true}
-	if err != nil {
+	if err == nil {
+		v.did(dom.Name, "")
+	} else {
 		p.Failed = "DNS could not be asked for all of it. What was known before stays."
 	}
 	return "", d.render(v, "domain.html", p)

@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -52,6 +51,7 @@ type Change struct {
 	By    string // Visitor.Name
 	What  string // such as message.canceled
 	To    string // the id or name of what was changed; may be empty
+	More  string // for people, such as how many; may be empty
 }
 
 // visit is one request of somebody who may make it.
@@ -60,8 +60,12 @@ type visit struct {
 	*http.Request
 	by    *Visitor
 	world email.World
-	made  string // the id or name of what an action made, for the record of changes
+	back  string  // where a page that refuses leads; empty: where the form was
+	deed  *Change // what an action changed: To and More; nil: nothing
 }
+
+// did notes what an action changed: its id or name, and more for people.
+func (v *visit) did(to, more string) { v.deed = &Change{To: to, More: more} }
 
 // refusal is an answer other than the page that was asked for.
 type refusal struct {
@@ -81,6 +85,7 @@ const (
 	maxForm = 1 << 20
 	// actionTimeout bounds a change: it goes on when its reader has left.
 	actionTimeout = 30 * time.Second
+	recordTimeout = 5 * time.Second
 )
 
 // enter is the one door: who asks, may they, and for a change: did they mean it.
@@ -132,16 +137,15 @@ func (d *dashboard) change(v *visit, r route) (string, error) {
 		return "", &refusal{http.StatusForbidden, "The page was too old", "Its form does not belong to your session any more. Nothing was done. Load the page again and repeat."}
 	}
 	to, err := r.action(v)
-	if err == nil && r.what != "" && (!r.own || d.Changed != nil) {
-		c := Change{World: v.world, At: d.Now(), By: v.by.Name, What: r.what}
-		c.To = v.made
-		for _, name := range []string{"id", "delivery", "name", "queue"} {
-			c.To = cmp.Or(v.PathValue(name), c.To)
-		}
+	if v.deed != nil && r.what != "" && (!r.own || d.Changed != nil) {
+		c := Change{World: v.world, At: d.Now(), By: v.by.Name, What: r.what, To: v.deed.To, More: v.deed.More}
+		// What was done is told even if the action had no time left.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(v.Context()), recordTimeout)
+		defer cancel()
 		if d.Changed == nil {
-			d.record(v.Context(), c)
+			d.record(ctx, c)
 		} else {
-			d.Changed(v.Context(), c)
+			d.Changed(ctx, c)
 		}
 	}
 	return to, err

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,7 +16,7 @@ import (
 // post sends a form as a page of ours does, unless change makes it another.
 func (w *world) post(path string, form url.Values, change func(*http.Request)) *http.Response {
 	w.t.Helper()
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(marked(form).Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	if change != nil {
@@ -24,6 +25,16 @@ func (w *world) post(path string, form url.Values, change func(*http.Request)) *
 	rec := httptest.NewRecorder()
 	w.pages.ServeHTTP(rec, r)
 	return rec.Result()
+}
+
+// marked is a form as a page that was just loaded has it, unless it has a mark.
+func marked(form url.Values) url.Values {
+	if form.Has("nonce") {
+		return form
+	}
+	all := url.Values{"nonce": {email.NewID(email.RequestPrefix)}}
+	maps.Copy(all, form)
+	return all
 }
 
 // Nothing is changed by a request that another page sent, whatever it pretends.

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"cmp"
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -106,13 +107,16 @@ func (d *dashboard) deleteMail(v *visit) (string, error) {
 		return "", store.ErrNotFound
 	}
 	if v.PostFormValue("all") != "" {
-		d.Inbox.Clear()
+		if n := d.Inbox.Clear(); n > 0 {
+			v.did("", fmt.Sprintf("%d mails", n))
+		}
 		return done("/ui/inbox", "emptied"), nil
 	}
 	number, err := strconv.ParseInt(v.PostFormValue("number"), 10, 64)
 	if err != nil || !d.Inbox.Delete(number) {
 		return "", store.ErrNotFound
 	}
+	v.did("", "1 mail")
 	return ownPath(v.PostFormValue("back")), nil
 }
 

@@ -177,6 +177,10 @@ func (d *dashboard) steer(pause bool) func(*visit) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		sizes, err := d.Queue.Sizes(v.Context(), class)
+		if err != nil {
+			return "", err
+		}
 		change, word := d.Queue.Resume, "resumed"
 		if pause {
 			change, word = d.Queue.Pause, "paused"
@@ -185,6 +189,9 @@ func (d *dashboard) steer(pause bool) func(*visit) (string, error) {
 			return "", refused("Nothing was ever in the queue %s, so there is nothing to hold back.", class)
 		} else if err != nil {
 			return "", err
+		}
+		if sizes[0].Paused != pause {
+			v.did(class, "")
 		}
 		return done("/ui/jobs", word), nil
 	}
@@ -201,7 +208,8 @@ func (d *dashboard) changeJob(remove bool) func(*visit) (string, error) {
 		if remove {
 			change, word = d.Queue.Delete, "deleted"
 		}
-		switch err := change(v.Context(), class, v.PostFormValue("id")); {
+		id := v.PostFormValue("id")
+		switch err := change(v.Context(), class, id); {
 		case errors.Is(err, queue.ErrNoJob):
 			return "", &refusal{http.StatusNotFound, "No such job", "It ended meanwhile, or another one took its place."}
 		case errors.Is(err, queue.ErrRuns):
@@ -209,6 +217,7 @@ func (d *dashboard) changeJob(remove bool) func(*visit) (string, error) {
 		case err != nil:
 			return "", err
 		}
+		v.did(id, "of "+class)
 		return done(ownPath(v.PostFormValue("back")), word), nil
 	}
 }

@@ -89,11 +89,14 @@ func (d *dashboard) createKey(v *visit) (string, error) {
 	made, secret, err := d.keyDesk().Create(v.Context(), d.actor(v), v.world, draft)
 	var invalid *intake.Invalid
 	fault := ""
-	if errors.As(err, &invalid) {
+	switch {
+	case err == nil:
+		v.did(made.ID, "")
+	case errors.As(err, &invalid):
 		for _, f := range invalid.Faults {
 			fault += strings.TrimPrefix(f.Pointer, "#/") + " " + f.Detail + ". "
 		}
-	} else if err != nil {
+	default:
 		return "", err
 	}
 	p, err := d.keysPage(v)
@@ -114,6 +117,7 @@ func (d *dashboard) rotateKey(v *visit) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	v.did(made.ID, "")
 	p, err := d.keysPage(v)
 	if err != nil {
 		return "", err
@@ -127,6 +131,7 @@ func (d *dashboard) revokeKey(v *visit) (string, error) {
 	if err := d.keyDesk().Revoke(v.Context(), d.actor(v), v.world, v.PathValue("id")); err != nil {
 		return "", err
 	}
+	v.did(v.PathValue("id"), "")
 	return done("/ui/keys", "revoked"), nil
 }
 

@@ -33,7 +33,6 @@ type messagePage struct {
 	Posts      []*store.Delivery // to webhooks, of its events
 	Offers     offers
 	Images     bool   // those of the HTML are loaded from outside
-	Nonce      string // of the form that sends it again
 	Preview    string // the address of the HTML
 }
 
@@ -74,7 +73,7 @@ func (d *dashboard) message(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := messagePage{frame: d.frame(v, "Message"), ID: id, Message: m, Nonce: email.NewID(email.RequestPrefix), Preview: "/ui/messages/" + id + "/html"}
+	page := messagePage{frame: d.frame(v, "Message"), ID: id, Message: m, Preview: "/ui/messages/" + id + "/html"}
 	page.Offers.Content = v.by.May(Read)
 	if page.Offers.Content {
 		if page.Letter, err = d.letter(v.Context(), v.world, id, m); err != nil {

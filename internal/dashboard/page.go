@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -49,6 +50,7 @@ type frame struct {
 	Me      string
 	Users   bool   // Me has an account here
 	Token   string // for forms
+	Nonce   string // for those whose action is done once
 	Nav     []section
 	At      string // the path of the section that the page is in
 	Path    string // of the page, with its query, to come back to
@@ -69,7 +71,7 @@ func (f frame) May(r Right) bool { return f.by.May(r) }
 
 func (d *dashboard) frame(v *visit, title string) frame {
 	f := frame{
-		Title: title, Version: d.Version, Dev: d.Dev, Me: v.by.Name, Users: v.by.user != nil, Token: v.by.Token, Path: v.URL.RequestURI(),
+		Title: title, Version: d.Version, Dev: d.Dev, Me: v.by.Name, Users: v.by.user != nil, Token: v.by.Token, Nonce: email.NewID(email.RequestPrefix), Path: v.URL.RequestURI(),
 		World: v.world, Worlds: d.Worlds, Notice: notices()[v.URL.Query().Get("done")], by: v.by,
 	}
 	for _, s := range sections() {
@@ -237,6 +239,7 @@ func (d *dashboard) problem(v *visit, err error) {
 			p.Back = ownPath(u.RequestURI())
 		}
 	}
+	p.Back = cmp.Or(v.back, p.Back)
 	if err := d.write(v, r.status, "problem.html", p); err != nil {
 		d.Log.Error("page failed", "page", "problem.html", "error", err)
 		http.Error(v.w, "The page could not be made; the log says why.", http.StatusInternalServerError)

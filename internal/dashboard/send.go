@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"postrider/internal/email"
 	"postrider/internal/intake"
 	"postrider/internal/library"
 	"postrider/internal/sandbox"
@@ -17,10 +16,10 @@ import (
 
 type sendPage struct {
 	frame
-	From, To, Subject, Text, HTML, Nonce string
-	Addresses                            []sandbox.Address
-	Fault                                string
-	None                                 bool // this process takes no mail
+	From, To, Subject, Text, HTML string
+	Addresses                     []sandbox.Address
+	Fault                         string
+	None                          bool // this process takes no mail
 
 	// Template is what the mail is made from; nil: it is plain.
 	Template  *store.Template
@@ -33,7 +32,7 @@ type sendPage struct {
 
 func (d *dashboard) sendPage(v *visit) sendPage {
 	return sendPage{
-		frame: d.frame(v, "Send a test mail"), Addresses: sandbox.Addresses(), None: d.Desk == nil, Nonce: email.NewID(email.RequestPrefix),
+		frame: d.frame(v, "Send a test mail"), Addresses: sandbox.Addresses(), None: d.Desk == nil,
 		From: "Postrider <test@acme.com>", To: "delivered@" + sandbox.Domain, Subject: "A test mail", Text: "It works.",
 	}
 }
@@ -91,20 +90,22 @@ func (d *dashboard) sendTest(v *visit) (string, error) {
 	if err := d.withTemplate(v, &p, v.PostFormValue("template")); err != nil {
 		return "", err
 	}
-	p.From, p.To, p.Nonce = strings.TrimSpace(v.PostFormValue("from")), v.PostFormValue("to"), v.PostFormValue("nonce")
+	p.From, p.To = strings.TrimSpace(v.PostFormValue("from")), v.PostFormValue("to")
 	draft, fault := p.draft(v)
 	if fault != "" {
 		return "", d.notSent(v, p, fault)
 	}
-	key := "dashboard/send/" + p.Nonce
+	key := "dashboard/send/" + v.PostFormValue("nonce")
 	entered := []string{p.From, p.To, p.Subject, p.Text, p.HTML}
 	if p.Template != nil {
 		entered = append(entered, p.Template.ID, fmt.Sprint(p.Draft), p.Sample)
 	}
 	print := sha256.Sum256([]byte(strings.Join(entered, "\x00")))
-	sent, _, err := d.Desk.Accept(v.Context(), intake.Request{World: v.world, IdempotencyKey: key, Fingerprint: print, Draft: draft})
+	sent, before, err := d.Desk.Accept(v.Context(), intake.Request{World: v.world, IdempotencyKey: key, Fingerprint: print, Draft: draft})
 	if err == nil {
-		v.made = sent.ID
+		if !before {
+			v.did(sent.ID, "")
+		}
 		return done("/ui/messages/"+sent.ID, "sent"), nil
 	}
 	var why *refusal
@@ -115,7 +116,7 @@ func (d *dashboard) sendTest(v *visit) (string, error) {
 }
 
 func (d *dashboard) notSent(v *visit, p sendPage, why string) error {
-	p.Fault, p.Nonce = why, email.NewID(email.RequestPrefix)
+	p.Fault = why
 	return d.write(v, http.StatusUnprocessableEntity, "send.html", p)
 }
 

@@ -48,7 +48,7 @@ func (d *dashboard) record(ctx context.Context, c Change) {
 	case d.SignIn != nil:
 		actor = signin.Actor(actor)
 	}
-	err := d.Store.Audit.Add(ctx, store.Change{World: c.World, At: c.At, Actor: actor, Action: c.What, Object: c.To})
+	err := d.Store.Audit.Add(ctx, store.Change{World: c.World, At: c.At, Actor: actor, Action: c.What, Object: c.To, Detail: c.More})
 	if err != nil {
 		d.Log.Error("a change could not be recorded", "what", c.What, "to", c.To, "by", actor, "error", err)
 	}

@@ -28,10 +28,10 @@ func (d *dashboard) userRoutes() []route {
 		{pattern: "POST /ui/account/sign-out-others", right: Look, action: d.signOutOthers},
 		{pattern: "POST /ui/account/sign-out", right: Look, action: d.signOutEverywhere},
 		{pattern: "GET /ui/users", right: Administer, page: d.usersPage},
-		{pattern: "POST /ui/users", right: Administer, action: d.invite},
+		{pattern: "POST /ui/users", right: Administer, action: d.once(d.invite)},
 		{pattern: "POST /ui/users/{id}", right: Administer, action: d.changeUser},
 		{pattern: "POST /ui/users/{id}/sign-out", right: Administer, action: d.signOutUser},
-		{pattern: "POST /ui/users/{id}/link", right: Administer, action: d.linkUser},
+		{pattern: "POST /ui/users/{id}/link", right: Administer, action: d.once(d.linkUser)},
 		{pattern: "POST /ui/users/{id}/remove", right: Administer, action: d.removeUser},
 	}
 }

@@ -68,7 +68,7 @@ func (h *house) ask(path, session string, form url.Values, change ...func(*http.
 			form.Set("token", formToken(session))
 		}
 	}
-	r := httptest.NewRequest(method, path, strings.NewReader(form.Encode()))
+	r := httptest.NewRequest(method, path, strings.NewReader(marked(form).Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	if session != "" {

@@ -97,7 +97,7 @@ func (d *dashboard) suppress(v *visit) (string, error) {
 	if !added[0].Created {
 		return done("/ui/suppressions", "listed"), nil
 	}
-	v.made = s.ID
+	v.did(s.ID, "")
 	return done("/ui/suppressions", "suppressed"), nil
 }
 
@@ -113,6 +113,7 @@ func (d *dashboard) unsuppress(v *visit) (string, error) {
 	if _, err := d.Store.Suppressions.Delete(v.Context(), v.world, v.PathValue("id"), d.Now()); err != nil {
 		return "", err
 	}
+	v.did(v.PathValue("id"), "")
 	return done("/ui/suppressions", "unsuppressed"), nil
 }
 
@@ -170,12 +171,20 @@ func (d *dashboard) importSuppressions(v *visit) (string, error) {
 	if len(faults) > 0 {
 		return "", refused("Nothing was added: %s.", strings.Join(faults, "; "))
 	}
-	for len(list) > 0 {
-		n := min(len(list), importBatch)
-		if _, err := d.Store.Suppressions.Add(v.Context(), v.world, list[:n], d.Now()); err != nil {
+	made := 0
+	for batch := range slices.Chunk(list, importBatch) {
+		added, err := d.Store.Suppressions.Add(v.Context(), v.world, batch, d.Now())
+		for _, a := range added {
+			if a.Created {
+				made++
+			}
+		}
+		if made > 0 {
+			v.did("", fmt.Sprintf("%d added", made))
+		}
+		if err != nil {
 			return "", tooMany(err)
 		}
-		list = list[n:]
 	}
 	return done("/ui/suppressions", "imported"), nil
 }

@@ -268,6 +268,7 @@ func (d *dashboard) saveTemplate(v *visit) (string, error) {
 	)
 	switch {
 	case err == nil:
+		v.did(p.Template.ID, "")
 		return done("/ui/templates/"+p.Template.ID, "saved"), nil
 	case errors.As(err, &changed):
 		p.Conflict = &conflict{By: who(p.Template.UpdatedBy), ETag: changed.ETag, Diff: p.against()}

@@ -125,6 +125,7 @@ func (d *dashboard) createTemplate(v *visit) (string, error) {
 		made, err = d.library.Create(v.Context(), d.author(v, nil), entered.edit())
 	}
 	if err == nil {
+		v.did(made.ID, "")
 		return done("/ui/templates/"+made.ID, "created"), nil
 	}
 	var why *refusal

@@ -167,6 +167,7 @@ func (d *dashboard) changeTemplate(v *visit, word string, change func(a library.
 	if err := change(d.author(v, sameETag(v.PostFormValue("etag"))), t.ID); err != nil {
 		return "", ofLibrary(err)
 	}
+	v.did(t.ID, "")
 	return done("/ui/templates/"+t.ID, word), nil
 }
 

@@ -80,6 +80,7 @@ func (d *dashboard) answer(v *visit, u *store.User, token, name string, err erro
 		}
 		return d.users(v, status, usersPage{Problem: problem, Name: name})
 	}
+	v.did(u.ID, "")
 	return d.users(v, http.StatusOK, usersPage{Link: d.BaseURL + signin.LinkPath + token, For: u.Name, Until: u.LinkUntil})
 }
 

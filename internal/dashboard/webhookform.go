@@ -142,6 +142,7 @@ func (d *dashboard) createWebhook(v *visit) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	v.did(made.ID, "")
 	return "", d.showSecret(v, made)
 }
 
@@ -177,6 +178,7 @@ func (d *dashboard) changeWebhook(v *visit) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	v.did(p.Hook.ID, "")
 	return done("/ui/webhooks/"+p.Hook.ID, "webhook-changed"), nil
 }
 
@@ -190,6 +192,7 @@ func (d *dashboard) enableWebhook(v *visit) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	v.did(hook.ID, "")
 	return done("/ui/webhooks/"+hook.ID, hook.Status()), nil
 }
 
@@ -200,6 +203,7 @@ func (d *dashboard) rotateWebhook(v *visit) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	v.did(hook.ID, "")
 	return "", d.showSecret(v, hook)
 }
 
@@ -208,5 +212,6 @@ func (d *dashboard) deleteWebhook(v *visit) (string, error) {
 	if err := d.hookDesk().Delete(v.Context(), d.changer(v), v.world, v.PathValue("id")); err != nil {
 		return "", err
 	}
+	v.did(v.PathValue("id"), "")
 	return done("/ui/webhooks", "webhook-deleted"), nil
 }

@@ -128,6 +128,7 @@ func (d *dashboard) testWebhook(v *visit) (string, error) {
 	}
 	to := webhook.Endpoint{URL: p.Hook.URL, Secrets: p.Hook.Secrets(d.Now()), Headers: p.Hook.Headers}
 	m := webhook.Message{ID: id, Body: payload}
+	v.did(p.Hook.ID, string(t))
 	p.Tested = &tested{Attempt: d.Poster.Post(v.Context(), to, m), Type: t, Payload: indented(payload)}
 	if p.Tested.Request, err = webhook.Show(to, m, p.Tested.At); err != nil {
 		return "", err
@@ -230,6 +231,7 @@ func (d *dashboard) replay(v *visit) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	v.did(found.ID, "")
 	if d.Queue != nil {
 		job := queue.Notification{World: again.World, Delivery: again.ID, Generation: again.Generation}
 		if err := d.Queue.AddNotification(v.Context(), job, again.NextAt); err != nil {

@@ -28,6 +28,7 @@ type world struct {
 	queue *queue.Client
 	pages http.Handler
 	curl  string
+	told  int // changes that recorded gave
 
 	options Options
 }

@@ -29,10 +29,10 @@ func TestForgedRequests(t *testing.T) {
 	forms := []map[string]any{
 		{"path": "/ui/messages/" + waiting + "/cancel", "fields": mail{"token": ""}},
 		{"path": "/ui/jobs/default/pause", "fields": mail{"token": ""}},
-		{"path": "/ui/keys", "fields": mail{"name": "forged", "preset": "full"}},
+		{"path": "/ui/keys", "fields": mail{"name": "forged", "preset": "full", "nonce": "1"}},
 		{"path": "/ui/suppressions", "fields": mail{"email": "ada@plain.test"}},
 		{"path": "/ui/send", "fields": mail{"from": "hi@acme.test", "to": "eve@plain.test", "subject": "forged", "text": "x", "nonce": "1"}},
-		{"path": "/ui/users", "fields": mail{"name": "eve", "role": "administrator"}},
+		{"path": "/ui/users", "fields": mail{"name": "eve", "role": "administrator", "nonce": "1"}},
 		{"path": "/ui/world", "fields": mail{"world": "test"}},
 		{"path": "/ui/sign-out", "fields": mail{"x": "y"}},
 		{"path": "/ui/sign-in", "fields": mail{"name": adminName, "password": adminPassword}},

@@ -129,11 +129,13 @@ func (i *Inbox) Delete(number int64) bool {
 	return true
 }
 
-// Clear removes all mails.
-func (i *Inbox) Clear() {
+// Clear removes all mails, and tells how many.
+func (i *Inbox) Clear() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	n := len(i.mails)
 	i.mails, i.bytes = nil, 0
+	return n
 }
 
 // ownID reads our message id from a Message-ID field of the form <msg_...@...>.

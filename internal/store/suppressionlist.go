@@ -22,7 +22,8 @@ type Added struct {
 }
 
 // Add makes entries, except those that are there: the same address, domain, stream and
-// reason. It answers in the order of list. Once it returns, mail that is accepted or
+// reason. It answers in the order of list; with ErrTooManySuppressions what there was
+// room for is added. Once it returns, mail that is accepted or
 // tried from then on knows of them.
 func (s *Suppressions) Add(ctx context.Context, w email.World, list []email.Suppression, now time.Time) ([]Added, error) {
 	byAddress := make(map[string][]int)
@@ -50,12 +51,13 @@ func (s *Suppressions) Add(ctx context.Context, w email.World, list []email.Supp
 		for _, i := range indexes {
 			standing := find(done[address].after, &list[i])
 			if standing == nil {
-				return nil, ErrTooManySuppressions
+				err = ErrTooManySuppressions
+				continue
 			}
 			out[i] = Added{*standing, standing.ID == list[i].ID}
 		}
 	}
-	return out, nil
+	return out, err
 }
 
 func find(list []email.Suppression, s *email.Suppression) *email.Suppression {
