@@ -82,6 +82,18 @@ func subject(s string) string {
 	return s
 }
 
+// hidden stands for the subject of a mail to who may not read it: codes to sign in stand
+// in subjects.
+const hidden = "(subject hidden)"
+
+// subject is that of a message, if who visits may read mails.
+func (v *visit) subject(m *email.Message) string {
+	if !v.by.May(Read) {
+		return hidden
+	}
+	return subject(m.Subject)
+}
+
 // address writes a mailbox for people.
 func address(a email.Address) string {
 	if a.Name == "" {

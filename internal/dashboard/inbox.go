@@ -134,8 +134,9 @@ type row struct {
 	SendAt  time.Time // of scheduled mail
 }
 
-func messageRow(m *email.Message) row {
-	r := row{ID: m.ID, Subject: subject(m.Subject), From: address(m.From), At: m.CreatedAt, Status: m.Status()}
+// messageRow is a message as its reader may see it.
+func (v *visit) messageRow(m *email.Message) row {
+	r := row{ID: m.ID, Subject: v.subject(m), From: address(m.From), At: m.CreatedAt, Status: m.Status()}
 	if r.Status == email.Scheduled {
 		r.SendAt = m.ScheduledAt
 	}

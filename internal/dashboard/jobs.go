@@ -255,7 +255,7 @@ func (d *dashboard) quarantine(v *visit) error {
 		return err
 	}
 	for i, m := range list {
-		h := held{messageRow(m), causes[i]}
+		h := held{v.messageRow(m), causes[i]}
 		h.Note = "" // the cause says it
 		p.Held = append(p.Held, h)
 	}

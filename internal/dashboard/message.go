@@ -111,7 +111,7 @@ func (d *dashboard) fate(v *visit, page *messagePage) error {
 	if err != nil {
 		return err
 	}
-	page.Subject, page.From, page.Status = subject(m.Subject), address(m.From), m.Status()
+	page.Subject, page.From, page.Status = v.subject(m), address(m.From), m.Status()
 	if d.Inbox != nil && slices.ContainsFunc(m.Envelopes, func(e email.Envelope) bool { return e.Sandbox }) {
 		page.Kept, page.KeptBytes = d.Inbox.Bounds()
 	}

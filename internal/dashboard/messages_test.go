@@ -264,7 +264,7 @@ func TestSendAgain(t *testing.T) {
 
 func TestContentNeedsItsRight(t *testing.T) {
 	w := newWorld(t)
-	m := message("Reset", "a@sandbox.test")
+	m := message("424242 is your secret code", "a@sandbox.test")
 	w.accept(m, &email.Content{Text: "https://acme.test/reset/secret"})
 	w.options.Visitor = func(http.ResponseWriter, *http.Request) *Visitor { return &Visitor{Rights: []Right{Look}} }
 	w.pages = New(w.options)
@@ -272,6 +272,10 @@ func TestContentNeedsItsRight(t *testing.T) {
 	if strings.Contains(page, "secret") || !strings.Contains(page, "a right of its own") || strings.Contains(page, "Cancel") {
 		t.Error("a viewer sees the content, or what he may not do")
 	}
+	if list := text(t, body(t, w.get("/ui/messages"), 200)); strings.Contains(list, "424242") || !strings.Contains(list, hidden) {
+		t.Errorf("a viewer sees a subject, or no message: %s", list)
+	}
+	body(t, w.get("/ui/messages?q=424242"), 403)
 	for _, path := range []string{"/html", "/source", "/files/0"} {
 		body(t, w.get("/ui/messages/"+m.ID+path), 403)
 	}

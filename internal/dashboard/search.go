@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -189,6 +190,9 @@ func (d *dashboard) messages(v *visit) error {
 	if err != nil {
 		return err
 	}
+	if q.filter.Subject != "" && !v.by.May(Read) {
+		return &refusal{http.StatusForbidden, "Not allowed", "To look for words of subjects needs the right to read mails, which you do not have. Look for recipient, tag, status or time."}
+	}
 	p := messagesPage{frame: d.frame(v, "Messages"), Filters: q.said, Any: len(q.said) > 0, Search: url.Values{}}
 	p.Query = query.Get("q")
 	if q.id != "" {
@@ -208,7 +212,7 @@ func (d *dashboard) messages(v *visit) error {
 		return err
 	}
 	for _, m := range list {
-		p.Rows = append(p.Rows, messageRow(m))
+		p.Rows = append(p.Rows, v.messageRow(m))
 	}
 	for _, name := range []string{"q", "status", "tag", "domain", "recipient", "since", "after", "before"} {
 		if value := query.Get(name); value != "" {

@@ -130,6 +130,11 @@ func TestWebhooks(t *testing.T) {
 	for _, path := range []string{path + "x", path + "?status=lost", path + "?from=x", path + "/deliveries/x", "/ui/webhooks/" + email.NewID(email.WebhookPrefix) + "/deliveries/" + found.ID} {
 		body(t, w.get(path), 404)
 	}
+	w.options.Visitor = func(http.ResponseWriter, *http.Request) *Visitor { return &Visitor{Rights: []Right{Look}} }
+	w.pages = New(w.options)
+	if got := text(t, body(t, w.get(one), 200)); strings.Contains(got, "webhook-signature") || !strings.Contains(got, "which needs the right to read mails") {
+		t.Errorf("a viewer sees what an endpoint is told of a mail: %s", got)
+	}
 }
 
 func (w *world) upload(path, name, content string) *http.Response {

@@ -142,7 +142,7 @@ type deliveryPage struct {
 	Hook     *store.Webhook
 	Posts    []store.Post
 	Request  []email.Header
-	Payload  string // empty: no longer kept
+	Payload  string // empty: no longer kept, or not for this reader
 }
 
 // theDelivery is the one that a path names, of the endpoint that it names.
@@ -176,7 +176,7 @@ func (d *dashboard) delivery(v *visit) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if payload != nil {
+	if payload != nil && v.by.May(Read) {
 		p.Payload = indented(payload)
 		at := d.Now()
 		if len(p.Posts) > 0 {
