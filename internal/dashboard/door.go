@@ -244,8 +244,14 @@ func (d *dashboard) chooseWorld(v *visit) (string, error) {
 	return ownPath(v.PostFormValue("back")), nil
 }
 
+// maxPath is more than any path of ours with its query.
+const maxPath = 4 << 10
+
 // ownPath is a path to go back to; / for whatever is none of ours.
 func ownPath(to string) string {
+	if len(to) > maxPath {
+		return "/"
+	}
 	u, err := url.Parse(to)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || strings.ContainsAny(to, "\\\r\n\t") || u.Path != path.Clean(u.Path) {
 		return "/"

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"postrider/internal/signin"
@@ -155,13 +156,21 @@ func (d *dashboard) signIn(v *visit) (string, error) {
 		return back, nil
 	}
 	p := d.entry(v, "Sign in")
-	p.Name, p.Back = name, back
+	p.Name, p.Back = entered(name), back
 	status, problem := explained(v, err)
 	if status == 0 {
 		return "", err
 	}
 	p.Problem = problem
 	return "", d.write(v, status, "sign-in.html", p)
+}
+
+// entered is a name to show again; empty: it can be none. Strangers enter it.
+func entered(name string) string {
+	if signin.IsName(name) {
+		return strings.TrimSpace(name)
+	}
+	return ""
 }
 
 // replaceSession begins a session in the browser and ends the one it had.
@@ -239,7 +248,7 @@ func (d *dashboard) welcome(v *visit) (string, error) {
 	p := d.entry(v, "Welcome")
 	p.First, p.Name, p.Problem = w.First, w.Name, problem
 	if w.First {
-		p.Name = name
+		p.Name = entered(name)
 	}
 	return "", d.write(v, status, "welcome.html", p)
 }

@@ -324,3 +324,18 @@ func TestThrottledSignIn(t *testing.T) {
 		t.Error(page)
 	}
 }
+
+// Of what strangers enter only what a name or a place of ours can be comes back.
+func TestSignInEchoesLittle(t *testing.T) {
+	h := newHouse(t)
+	long := strings.Repeat("a", 900_000)
+	for _, c := range []struct {
+		name, back string
+		echoed     bool
+	}{{"Ada", "/ui/jobs", true}, {long, "/ui/jobs", false}, {"a b", "/ui/jobs", false}, {strings.Repeat(" ", 900_000) + "ada", "/ui/jobs", false}, {"ada", "/ui/" + long, true}} {
+		page := body(t, h.ask("/ui/sign-in", "", url.Values{"name": {c.name}, "back": {c.back}, "password": {"x"}}), http.StatusUnauthorized)
+		if echoed := strings.Contains(page, `name="name" value="`+c.name+`"`); echoed != c.echoed || len(page) > 10_000 {
+			t.Errorf("%.10q: echoed %t, %d octets", c.name, echoed, len(page))
+		}
+	}
+}

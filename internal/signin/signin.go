@@ -233,4 +233,7 @@ func canonical(name string) string {
 	return name
 }
 
+// IsName reports whether somebody may have this name.
+func IsName(name string) bool { return canonical(name) != "" }
+
 const maxName = 64

@@ -213,6 +213,45 @@ func TestWhoMayNotSignIn(t *testing.T) {
 	})
 }
 
+// Who is disabled gets no link, and one from before is over for good.
+func TestLinksOfWhoIsDisabled(t *testing.T) {
+	each(t, func(t *testing.T, f *fixture) {
+		ctx := t.Context()
+		f.administrator()
+		bo, link, err := f.Invite(ctx, "", "bo", Draft{Role: store.RoleViewer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		turn := func(off bool) {
+			t.Helper()
+			if _, err := f.Change(ctx, "", bo.ID, Draft{Role: store.RoleViewer, Disabled: off}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		turn(true)
+		if _, made, err := f.Link(ctx, "", bo.ID); !isRefused(err) || made != "" {
+			t.Errorf("a link for who is disabled: %q, %v", made, err)
+		}
+		// As one that an earlier version made.
+		var kept string
+		if _, err := f.Store.Users.Update(ctx, bo.ID, f.now, func(u *store.User) error { kept = f.link(u); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		turn(false)
+		for _, over := range []string{link, kept} {
+			if _, err := f.Welcome(ctx, over); !errors.Is(err, ErrLink) {
+				t.Errorf("a link from before: %v", err)
+			}
+		}
+		if _, _, err := f.Invite(ctx, "", "cy", Draft{Role: store.RoleViewer, Disabled: true}); !isRefused(err) {
+			t.Errorf("somebody is invited who is disabled: %v", err)
+		}
+		if _, made, err := f.Link(ctx, "", bo.ID); err != nil || made == "" {
+			t.Errorf("enabled again: %v", err)
+		}
+	})
+}
+
 // The letters of a password may be written in other ways; all of it counts.
 func TestPasswordForms(t *testing.T) {
 	each(t, func(t *testing.T, f *fixture) {

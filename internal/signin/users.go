@@ -55,11 +55,14 @@ func (d *Desk) Invite(ctx context.Context, actor, name string, draft Draft) (*st
 	if err := draft.check(); err != nil {
 		return nil, "", err
 	}
+	if draft.Disabled {
+		return nil, "", disabled()
+	}
 	u, err := d.fresh(name)
 	if err != nil {
 		return nil, "", err
 	}
-	u.Role, u.ReadsMail, u.Disabled = draft.Role, draft.ReadsMail, draft.Disabled
+	u.Role, u.ReadsMail = draft.Role, draft.ReadsMail
 	token := d.link(u)
 	if err := refusal(d.Store.Users.Add(ctx, *u)); err != nil {
 		return nil, "", err
@@ -91,10 +94,13 @@ func (d *Desk) link(u *store.User) (token string) {
 }
 
 // Link makes a link by which a user can set a new password. The old one stays until
-// then. store.ErrNotFound.
+// then. *Refused, store.ErrNotFound.
 func (d *Desk) Link(ctx context.Context, actor, id string) (*store.User, string, error) {
 	var token string
 	u, err := d.Store.Users.Update(ctx, id, d.Now(), func(u *store.User) error {
+		if u.Disabled {
+			return disabled()
+		}
 		token = d.link(u)
 		return nil
 	})
@@ -105,8 +111,13 @@ func (d *Desk) Link(ctx context.Context, actor, id string) (*store.User, string,
 	return u, token, nil
 }
 
-// Change makes a user what the draft says. Who is disabled is signed out. *Refused,
-// store.ErrNotFound.
+// disabled refuses a link that leads nowhere now, and somewhere later.
+func disabled() error {
+	return &Refused{"Who is disabled gets no link: it would be good once they are enabled. Enable them first."}
+}
+
+// Change makes a user what the draft says. Who is disabled is signed out, and their link
+// is over. *Refused, store.ErrNotFound.
 func (d *Desk) Change(ctx context.Context, actor, id string, draft Draft) (*store.User, error) {
 	if err := draft.check(); err != nil {
 		return nil, err
@@ -116,6 +127,8 @@ func (d *Desk) Change(ctx context.Context, actor, id string, draft Draft) (*stor
 		before = told(u)
 		if draft.Disabled && !u.Disabled {
 			u.Generation++
+		}
+		if draft.Disabled != u.Disabled { // enabled too: an earlier version made links for who was disabled
 			u.LinkHash, u.LinkUntil = "", time.Time{}
 		}
 		u.Role, u.ReadsMail, u.Disabled = draft.Role, draft.ReadsMail, draft.Disabled
