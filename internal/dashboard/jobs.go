@@ -138,36 +138,48 @@ func (d *dashboard) queuePage(v *visit) error {
 		return err
 	}
 	p.Queue = queueView{Size: sizes[0], About: about(class)}
+	if p.State == "" {
+		p.State = busy(sizes[0])
+	}
 	if !slices.Contains(queue.States(), p.State) {
-		p.State = queue.Pending
-		for _, s := range queue.States() {
-			if sizes[0].Jobs[p.State] == 0 && sizes[0].Jobs[s] > 0 {
-				p.State = s
-			}
-		}
+		return &refusal{http.StatusNotFound, "No such state", "A job is pending, active, scheduled, retrying or archived."}
+	}
+	path := func(page int) string {
+		return "/ui/jobs/" + class + "?state=" + string(p.State) + "&page=" + strconv.Itoa(page)
 	}
 	page, err := strconv.Atoi(v.URL.Query().Get("page"))
 	if err != nil || page < 1 {
 		page = 1
 		p.frame = p.every(refreshJobs)
 	}
-	page = min(page, maxJobPage)
+	last := min(max(1, (sizes[0].Jobs[p.State]+jobsShown-1)/jobsShown), maxJobPage)
+	if page > last {
+		http.Redirect(v.w, v.Request, path(last), http.StatusSeeOther)
+		return nil
+	}
 	if p.Jobs, err = d.Queue.List(v.Context(), class, p.State, page, jobsShown); err != nil {
 		return err
-	}
-	path := func(state queue.State, page int) string {
-		return "/ui/jobs/" + class + "?state=" + string(state) + "&page=" + strconv.Itoa(page)
 	}
 	for _, s := range queue.States() {
 		p.States = append(p.States, choice{Value: count(sizes[0].Jobs[s]), Label: string(s), Path: "/ui/jobs/" + class + "?state=" + string(s), Chosen: s == p.State})
 	}
 	if page > 1 {
-		p.Newer = path(p.State, page-1)
+		p.Newer = path(page - 1)
 	}
-	if len(p.Jobs) == jobsShown && page < maxJobPage {
-		p.Older = path(p.State, page+1)
+	if page < last {
+		p.Older = path(page + 1)
 	}
 	return d.render(v, "queue.html", p)
+}
+
+// busy is the state that a queue is shown in first: the first that has jobs.
+func busy(s queue.Size) queue.State {
+	for _, state := range queue.States() {
+		if s.Jobs[state] > 0 {
+			return state
+		}
+	}
+	return queue.Pending
 }
 
 // steer pauses or resumes a queue.

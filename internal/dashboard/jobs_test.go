@@ -53,6 +53,34 @@ func TestJobs(t *testing.T) {
 	body(t, w.post("/ui/jobs/other/pause", nil, nil), 404)
 }
 
+// What is no page of a queue leads to one, or says so; never to an empty list of many jobs.
+func TestPagesOfJobs(t *testing.T) {
+	w := newWorld(t)
+	for range jobsShown + 1 {
+		if err := w.queue.Add(t.Context(), queue.Bulk, queue.Delivery{World: email.Test, Message: email.NewMessageID(0)}, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]string{
+		"/ui/jobs/bulk?state=scheduled&page=9999999": "/ui/jobs/bulk?state=scheduled&page=2",
+		"/ui/jobs/bulk?state=scheduled&page=3":       "/ui/jobs/bulk?state=scheduled&page=2",
+		"/ui/jobs/bulk?state=active&page=2":          "/ui/jobs/bulk?state=active&page=1",
+	} {
+		r := w.get(path)
+		if body(t, r, http.StatusSeeOther); r.Header.Get("Location") != want {
+			t.Errorf("%s leads to %q, want %q", path, r.Header.Get("Location"), want)
+		}
+	}
+	for _, path := range []string{"/ui/jobs/bulk?state=scheduled", "/ui/jobs/bulk?state=scheduled&page=2", "/ui/jobs/bulk?state=scheduled&page=-1", "/ui/jobs/bulk?state=scheduled&page=x", "/ui/jobs/bulk?page=1"} {
+		if !strings.Contains(body(t, w.get(path), http.StatusOK), "Run now") {
+			t.Errorf("%s shows no job", path)
+		}
+	}
+	if got := text(t, body(t, w.get("/ui/jobs/bulk?state=x"), http.StatusNotFound)); !strings.Contains(got, "pending, active, scheduled, retrying or archived") {
+		t.Errorf("an unknown state: %s", got)
+	}
+}
+
 func TestPauseQueue(t *testing.T) {
 	w := newWorld(t)
 	if err := w.queue.Add(t.Context(), queue.Default, queue.Delivery{World: email.Test, Message: email.NewMessageID(0)}, time.Now()); err != nil {
