@@ -178,6 +178,8 @@ func (f *furnished) mails() {
 	for _, to := range []string{"mary@smallhost.example", "edith@lovelace.example", "joan@smallhost.example"} {
 		fromTemplate(email.Live, "invitation", to, mail{"tags": []string{"team"}})
 	}
+	// On a phone its sender and recipient just fill a line.
+	f.send(email.Test, mail{"to": "ada@example.org", "from": "Acme <hi@acme.com>", "subject": "Your code"})
 	for _, s := range letters {
 		f.Caught = fromTemplate(email.Test, s.Name, "ada@lovelace.example", nil)
 	}

@@ -25,7 +25,7 @@ export async function pages(v, {paths}) {
       const light = await axe(page);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       if (wide > 0) found.push(`${path}: serious: it is ${wide} px wider than the screen`);
-      found.push(...(await page.evaluate(tables)).map((f) => `${path}: ${f}`));
+      for (const look of [tables, covered]) found.push(...(await page.evaluate(look)).map((f) => `${path}: ${f}`));
       await page.emulateMedia({colorScheme: 'dark'});
       const dark = await axe(page, colors);
       passed += light.passes.length + dark.passes.length;
@@ -58,6 +58,31 @@ function tables() {
   for (const e of document.querySelectorAll('.status')) {
     const {left, right} = e.getBoundingClientRect();
     if (left < 0 || right > innerWidth) found.push(`the badge ${e.textContent} is cut`);
+  }
+  return found;
+}
+
+/** covered finds buttons of a row of a list that lie on its text. Text counts as far as the
+ * elements around it show it. */
+function covered() {
+  const found = [];
+  const meet = (a, b) => ({left: Math.max(a.left, b.left), right: Math.min(a.right, b.right), top: Math.max(a.top, b.top), bottom: Math.min(a.bottom, b.bottom)});
+  const seen = (r) => r.right - r.left > 1 && r.bottom - r.top > 1;
+  const range = document.createRange();
+  for (const row of document.querySelectorAll('main li:has(button)')) {
+    const buttons = [...row.querySelectorAll('button')].map((b) => [b, b.getBoundingClientRect()]).filter(([, r]) => seen(r));
+    const texts = document.createTreeWalker(row, NodeFilter.SHOW_TEXT);
+    for (let t; (t = texts.nextNode());) {
+      if (!t.data.trim() || t.parentElement.closest('button, .sr')) continue;
+      range.selectNodeContents(t);
+      let rects = [...range.getClientRects()];
+      for (let e = t.parentElement; e !== row; e = e.parentElement) {
+        if (getComputedStyle(e).overflowX !== 'visible') rects = rects.map((r) => meet(r, e.getBoundingClientRect()));
+      }
+      for (const [b, at] of buttons) {
+        if (rects.some((r) => seen(meet(r, at)))) found.push(`the button ${b.textContent} lies on “${t.data.trim()}”`);
+      }
+    }
   }
   return found;
 }
