@@ -41,7 +41,7 @@ func (a *auditCommand) Validate() error {
 // Run implements the command.
 func (a *auditCommand) Run(ctx context.Context, t terminal) error {
 	return withStore(ctx, a.Config, func(s *store.Store) error {
-		list, err := s.Audit.Latest(ctx, []email.World{email.Live, email.Test}, a.Limit)
+		list, _, err := s.Audit.Latest(ctx, []email.World{email.Live, email.Test}, "", a.Limit)
 		if err != nil {
 			return err
 		}

@@ -2,8 +2,10 @@ package dashboard
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -121,4 +123,25 @@ func TestRecordTellsOfHalfAnImport(t *testing.T) {
 	if got, want := w.recorded(), fmt.Sprintf("suppressions.imported %d added", len(list)); got != want {
 		t.Errorf("recorded %q, want %q", got, want)
 	}
+}
+
+// The settings lead to all that is kept.
+func TestRecordIsPaged(t *testing.T) {
+	w := newWorld(t)
+	for i := range changesShown + 7 {
+		err := w.store.Audit.Add(t.Context(), store.Change{World: email.Test, At: time.Now(), Actor: store.Operator, Action: "queue.paused", Object: fmt.Sprintf("number-%d.", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := body(t, w.get("/ui/settings"), http.StatusOK)
+	older := regexp.MustCompile(`class="next" href="(/ui/settings\?from=[^"#]+)#changes"`).FindStringSubmatch(first)
+	if older == nil || strings.Contains(first, "number-6.") || !strings.Contains(first, "number-7.") || strings.Contains(first, "The newest") {
+		t.Fatal(first)
+	}
+	second := body(t, w.get(html.UnescapeString(older[1])), http.StatusOK)
+	if !strings.Contains(second, "number-6.") || !strings.Contains(second, "number-0.") || strings.Contains(second, "number-7.") || strings.Contains(second, "Older →") || !strings.Contains(second, "The newest") {
+		t.Error(second)
+	}
+	body(t, w.get("/ui/settings?from=x"), http.StatusNotFound)
 }

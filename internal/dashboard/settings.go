@@ -2,13 +2,15 @@ package dashboard
 
 import (
 	"context"
+	"errors"
+	"net/url"
 	"strings"
 
 	"postrider/internal/signin"
 	"postrider/internal/store"
 )
 
-// changesShown is how many changes the settings show.
+// changesShown is how many changes a page of the settings has.
 const changesShown = 100
 
 // Setting is one option as it is in force, with secrets hidden.
@@ -19,6 +21,8 @@ type settingsPage struct {
 	Settings []Setting
 	Checks   []Check
 	Changes  []store.Change
+	Older    string
+	Newest   string
 }
 
 // settings is the configuration in force, and who changed what in any world.
@@ -27,9 +31,19 @@ func (d *dashboard) settings(v *visit) error {
 	if d.Health != nil {
 		p.Checks = d.Health(v.Context())
 	}
-	var err error
-	if p.Changes, err = d.Store.Audit.Latest(v.Context(), d.Worlds, changesShown); err != nil {
+	before := v.URL.Query().Get("from")
+	list, next, err := d.Store.Audit.Latest(v.Context(), d.Worlds, before, changesShown)
+	if errors.Is(err, store.ErrCursor) {
+		return store.ErrNotFound
+	}
+	if err != nil {
 		return err
+	}
+	if p.Changes = list; next != "" {
+		p.Older = "/ui/settings?from=" + url.QueryEscape(next) + "#changes"
+	}
+	if before != "" {
+		p.Newest = "/ui/settings#changes"
 	}
 	for i, c := range p.Changes {
 		if strings.HasPrefix(c.Action, "user.") || strings.HasPrefix(c.Action, "domain.") {

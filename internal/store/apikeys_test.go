@@ -342,8 +342,27 @@ func TestAudit(t *testing.T) {
 		if err := f.Audit.Add(ctx, other); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := f.Audit.Latest(ctx, []email.World{email.Test, email.Live}, 2); err != nil || len(got) != 2 || got[0] != other || got[1] != second {
-			t.Errorf("of both: %+v, %v", got, err)
+		// Of both, in pages of each size.
+		both := []email.World{email.Test, email.Live}
+		all, next, err := f.Audit.Latest(ctx, both, "", 4)
+		if err != nil || next != "" || len(all) != 4 || all[0] != other || all[1] != second {
+			t.Errorf("of both: %+v, %q, %v", all, next, err)
+		}
+		for size := 1; size < len(all); size++ {
+			var paged []Change
+			for next = ""; len(paged) == 0 || next != ""; {
+				var page []Change
+				if page, next, err = f.Audit.Latest(ctx, both, next, size); err != nil || len(page) == 0 || len(page) > size {
+					t.Fatalf("a page of %d: %d, %v", size, len(page), err)
+				}
+				paged = append(paged, page...)
+			}
+			equal(t, "paged", paged, all)
+		}
+		for _, bad := range []string{"x", "1-1", "1-1,x", "1-1,+", "1-1,1-1,1-1", "1-1," + strings.Repeat("9", 21) + "-1"} {
+			if _, _, err := f.Audit.Latest(ctx, both, bad, 1); !errors.Is(err, ErrCursor) {
+				t.Errorf("from %q: %v", bad, err)
+			}
 		}
 		if got, err := f.Audit.List(ctx, email.Live, 1); err != nil || len(got) != 1 {
 			t.Errorf("one: %v, %v", got, err)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -57,35 +59,76 @@ func (a *Audit) Add(ctx context.Context, c Change) error {
 	return nil
 }
 
-// List reads the latest changes of a world, newest first. What cannot be read is left out.
-func (a *Audit) List(ctx context.Context, w email.World, limit int) ([]Change, error) {
-	entries, err := a.rdb.XRevRangeN(ctx, auditKey(w), "+", "-", int64(limit)).Result()
+// placed is a change and where it stands in the record of its world.
+type placed struct {
+	Change
+	id string
+}
+
+// read reads the changes of a world before an entry (empty: the latest), newest first.
+// What cannot be read is left out.
+func (a *Audit) read(ctx context.Context, w email.World, before string, limit int) ([]placed, error) {
+	from := "+"
+	if before != "" {
+		from = "(" + before
+	}
+	entries, err := a.rdb.XRevRangeN(ctx, auditKey(w), from, "-", int64(limit)).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read the record of changes: %w", err)
 	}
-	list := make([]Change, 0, len(entries))
+	list := make([]placed, 0, len(entries))
 	for _, e := range entries {
 		var s storedChange
 		raw, _ := e.Values["e"].(string)
 		if err := json.Unmarshal([]byte(raw), &s); err != nil {
 			continue
 		}
-		list = append(list, Change{w, fromMS(s.At), s.Actor, s.Action, s.Object, s.Detail, s.Request})
+		list = append(list, placed{Change{w, fromMS(s.At), s.Actor, s.Action, s.Object, s.Detail, s.Request}, e.ID})
 	}
 	return list, nil
 }
 
-// Latest is List for several worlds as one. A world tells where something was done; what
-// is in none, such as a user or a domain, may be found in any.
-func (a *Audit) Latest(ctx context.Context, worlds []email.World, limit int) ([]Change, error) {
-	var all []Change
-	for _, w := range worlds {
-		list, err := a.List(ctx, w, limit)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, list...)
+// List reads the latest changes of a world, newest first. What cannot be read is left out.
+func (a *Audit) List(ctx context.Context, w email.World, limit int) ([]Change, error) {
+	found, err := a.read(ctx, w, "", limit)
+	list := make([]Change, len(found))
+	for i, c := range found {
+		list[i] = c.Change
 	}
-	slices.SortStableFunc(all, func(a, b Change) int { return b.At.Compare(a.At) })
-	return all[:min(len(all), limit)], nil
+	return list, err
 }
+
+// Latest reads the changes of several worlds as one list, newest first. A world tells
+// where something was done; what is in none, such as a user or a domain, may be found in
+// any. next gives, as before, those that follow; empty: there are none. ErrCursor.
+func (a *Audit) Latest(ctx context.Context, worlds []email.World, before string, limit int) (list []Change, next string, err error) {
+	at := make([]string, len(worlds)) // the entry of each world that was reached
+	if before != "" {
+		if at = strings.Split(before, ","); len(at) != len(worlds) || slices.ContainsFunc(at, func(id string) bool { return id != "" && !entryID.MatchString(id) }) {
+			return nil, "", ErrCursor
+		}
+	}
+	left := make([][]placed, len(worlds))
+	for i, w := range worlds {
+		if left[i], err = a.read(ctx, w, at[i], limit+1); err != nil {
+			return nil, "", err
+		}
+	}
+	for {
+		newest := -1
+		for i, l := range left {
+			if len(l) > 0 && (newest < 0 || l[0].At.After(left[newest][0].At)) {
+				newest = i
+			}
+		}
+		if newest < 0 {
+			return list, "", nil
+		}
+		if len(list) == limit {
+			return list, strings.Join(at, ","), nil
+		}
+		list, at[newest], left[newest] = append(list, left[newest][0].Change), left[newest][0].id, left[newest][1:]
+	}
+}
+
+var entryID = regexp.MustCompile(`^[0-9]{1,20}-[0-9]{1,20}$`)
