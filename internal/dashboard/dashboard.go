@@ -133,6 +133,7 @@ type route struct {
 	action  func(*visit) (string, error) // of POST: where to go on; empty: it answered
 	what    string                       // the action, for the record of changes; empty: it is none
 	own     bool                         // what it does writes what into the record itself, as it is by other doors
+	both    bool                         // it is the same for live and test mail: its form need not name one
 	form    int64                        // how large its form may be; 0: maxForm
 }
 
@@ -188,7 +189,7 @@ func (d *dashboard) routes() []route {
 		{pattern: "GET /ui/settings", right: Administer, page: d.settings},
 		{pattern: "GET /ui/inbox", right: Read, page: d.inbox},
 		{pattern: "POST /ui/inbox/delete", right: Operate, action: d.deleteMail, what: "inbox.deleted"},
-		{pattern: "POST /ui/world", right: Look, action: d.chooseWorld},
+		{pattern: "POST /ui/world", right: Look, action: d.chooseWorld, both: true},
 		{pattern: "GET /ui/messages", right: Look, page: d.messages},
 		{pattern: "POST /ui/messages/{id}/cancel", right: Operate, action: d.cancel, what: "message.canceled"},
 		{pattern: "POST /ui/messages/{id}/retry", right: Operate, action: d.retry, what: "message.hurried"},

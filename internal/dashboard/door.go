@@ -58,10 +58,11 @@ type Change struct {
 type visit struct {
 	w http.ResponseWriter
 	*http.Request
-	by    *Visitor
-	world email.World
-	back  string  // where a page that refuses leads; empty: where the form was
-	deed  *Change // what an action changed: To and More; nil: nothing
+	by     *Visitor
+	chosen email.World // of which new pages are
+	world  email.World // that is shown or acted in
+	back   string      // where a page that refuses leads; empty: where the form was
+	deed   *Change     // what an action changed: To and More; nil: nothing
 }
 
 // did notes what an action changed: its id or name, and more for people.
@@ -91,7 +92,8 @@ const (
 // enter is the one door: who asks, may they, and for a change: did they mean it.
 func (d *dashboard) enter(r route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		v := &visit{w: w, Request: req, by: &Visitor{Rights: Rights()}, world: d.chosenWorld(req)}
+		v := &visit{w: w, Request: req, by: &Visitor{Rights: Rights()}, chosen: d.chosenWorld(req)}
+		v.world = d.askedWorld(v)
 		switch {
 		case r.open:
 			v.by = &Visitor{}
@@ -119,7 +121,7 @@ func (d *dashboard) enter(r route) http.Handler {
 			return
 		}
 		if to != "" {
-			http.Redirect(w, req, to, http.StatusSeeOther)
+			http.Redirect(w, req, v.keep(to), http.StatusSeeOther)
 		}
 	})
 }
@@ -135,6 +137,9 @@ func (d *dashboard) change(v *visit, r route) (string, error) {
 	}
 	if v.by.Token != "" && subtle.ConstantTimeCompare([]byte(v.by.Token), []byte(v.PostFormValue("token"))) != 1 {
 		return "", &refusal{http.StatusForbidden, "The page was too old", "Its form does not belong to your session any more. Nothing was done. Load the page again and repeat."}
+	}
+	if err := d.takeWorld(v); err != nil && !r.both {
+		return "", err
 	}
 	to, err := r.action(v)
 	if v.deed != nil && r.what != "" && (!r.own || d.Changed != nil) {
@@ -191,7 +196,7 @@ func (d *dashboard) clean(next http.Handler) http.Handler {
 
 // nowhere answers for what is neither a page nor an action.
 func (d *dashboard) nowhere(w http.ResponseWriter, r *http.Request) {
-	v := &visit{w: w, Request: r, by: &Visitor{}, world: d.Worlds[0]}
+	v := &visit{w: w, Request: r, by: &Visitor{}, chosen: d.Worlds[0], world: d.Worlds[0]}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		d.problem(v, store.ErrNotFound)
 		return
@@ -219,29 +224,6 @@ func guarded(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		next.ServeHTTP(w, r)
 	})
-}
-
-// worldCookie remembers whose mail somebody looks at.
-const worldCookie = "postrider_world"
-
-func (d *dashboard) chosenWorld(r *http.Request) email.World {
-	if c, err := r.Cookie(worldCookie); err == nil && slices.Contains(d.Worlds, email.World(c.Value)) {
-		return email.World(c.Value)
-	}
-	return d.Worlds[0]
-}
-
-// chooseWorld turns to live or test mail.
-func (d *dashboard) chooseWorld(v *visit) (string, error) {
-	w := email.World(v.PostFormValue("world"))
-	if !slices.Contains(d.Worlds, w) {
-		return "", refused("There is no world of this name.")
-	}
-	http.SetCookie(v.w, &http.Cookie{
-		Name: worldCookie, Value: string(w), Path: "/", MaxAge: 365 * 24 * 3600,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: d.secure(v.Request),
-	})
-	return ownPath(v.PostFormValue("back")), nil
 }
 
 // maxPath is more than any path of ours with its query.

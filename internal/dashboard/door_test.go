@@ -16,7 +16,7 @@ import (
 // post sends a form as a page of ours does, unless change makes it another.
 func (w *world) post(path string, form url.Values, change func(*http.Request)) *http.Response {
 	w.t.Helper()
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(marked(form).Encode()))
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(w.filled(form).Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	if change != nil {
@@ -27,12 +27,13 @@ func (w *world) post(path string, form url.Values, change func(*http.Request)) *
 	return rec.Result()
 }
 
-// marked is a form as a page that was just loaded has it, unless it has a mark.
-func marked(form url.Values) url.Values {
-	if form.Has("nonce") {
-		return form
+// filled is a form as a page that was just loaded has it, unless it has a mark itself, or
+// a world: "world": nil is none.
+func (w *world) filled(form url.Values) url.Values {
+	all := url.Values{"nonce": {email.NewID(email.RequestPrefix)}, "world": {string(email.Test)}}
+	if len(w.options.Worlds) > 0 {
+		all.Set("world", string(w.options.Worlds[0]))
 	}
-	all := url.Values{"nonce": {email.NewID(email.RequestPrefix)}}
 	maps.Copy(all, form)
 	return all
 }
@@ -116,7 +117,7 @@ func TestVisitor(t *testing.T) {
 			t.Errorf("leads to %q", r.Header.Get("Location"))
 		}
 	}
-	body(t, w.post("/ui/messages/"+m.ID+"/cancel", url.Values{"token": {"secret-token"}}, nil), 303)
+	body(t, w.post("/ui/messages/"+m.ID+"/cancel", url.Values{"token": {"secret-token"}, "world": {"test"}}, nil), 303)
 	body(t, w.post("/ui/messages/"+email.NewMessageID(0)+"/cancel", url.Values{"token": {"secret-token"}}, nil), 404)
 	if len(changes) != 1 || changes[0].By != "Ada <b>" || changes[0].What != "message.canceled" || changes[0].To != m.ID || changes[0].At.IsZero() {
 		t.Errorf("told of %+v", changes)

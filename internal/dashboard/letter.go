@@ -108,20 +108,15 @@ func (d *dashboard) get(v *visit, id string) (*email.Message, error) {
 	if _, err := email.ParseID(email.MessagePrefix, id); err != nil {
 		return nil, store.ErrNotFound
 	}
-	for _, w := range append([]email.World{v.world}, d.Worlds...) {
-		m, err := d.Store.Messages.Get(v.Context(), w, id)
-		if errors.Is(err, store.ErrNotFound) {
-			continue
-		}
-		if err == nil {
-			v.world = w
-		}
-		return m, err
-	}
-	if len(d.caught(id)) > 0 {
+	var m *email.Message
+	err := d.turn(v, func(w email.World) (err error) {
+		m, err = d.Store.Messages.Get(v.Context(), w, id)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) && len(d.caught(id)) > 0 {
 		return nil, nil
 	}
-	return nil, store.ErrNotFound
+	return m, err
 }
 
 // previewPolicy gives foreign HTML an origin of its own without scripts, forms,

@@ -71,7 +71,7 @@ func (f frame) May(r Right) bool { return f.by.May(r) }
 
 func (d *dashboard) frame(v *visit, title string) frame {
 	f := frame{
-		Title: title, Version: d.Version, Dev: d.Dev, Me: v.by.Name, Users: v.by.user != nil, Token: v.by.Token, Nonce: email.NewID(email.RequestPrefix), Path: v.URL.RequestURI(),
+		Title: title, Version: d.Version, Dev: d.Dev, Me: v.by.Name, Users: v.by.user != nil, Token: v.by.Token, Nonce: email.NewID(email.RequestPrefix), Path: v.own(),
 		World: v.world, Worlds: d.Worlds, Notice: notices()[v.URL.Query().Get("done")], by: v.by,
 	}
 	for _, s := range sections() {
@@ -87,6 +87,7 @@ func (d *dashboard) frame(v *visit, title string) frame {
 	f.Paused = q.Get("live") == "off"
 	q.Del("live")
 	q.Del("done")
+	q.Del("world")
 	if !f.Paused {
 		q.Set("live", "off")
 	}
@@ -205,7 +206,7 @@ func (d *dashboard) write(v *visit, status int, name string, page any) error {
 	}
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.WriteHeader(status)
-	_, _ = v.w.Write(b.Bytes()) // a reader who left is no fault of ours
+	_, _ = v.w.Write(v.keepWorld(b.Bytes())) // a reader who left is no fault of ours
 	return nil
 }
 

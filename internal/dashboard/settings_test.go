@@ -146,6 +146,7 @@ func (w *world) upload(path, name, content string) *http.Response {
 		w.t.Fatal(err)
 	}
 	_, _ = io.WriteString(part, content)
+	_ = form.WriteField("world", "test")
 	form.Close()
 	r := httptest.NewRequest(http.MethodPost, path, &b)
 	r.Header.Set("Content-Type", form.FormDataContentType())

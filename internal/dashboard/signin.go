@@ -19,21 +19,21 @@ import (
 func (d *dashboard) userRoutes() []route {
 	return []route{
 		{pattern: "GET /ui/sign-in", open: true, page: d.signInPage},
-		{pattern: "POST /ui/sign-in", open: true, action: d.signIn},
+		{pattern: "POST /ui/sign-in", open: true, action: d.signIn, both: true},
 		{pattern: "GET /ui/welcome/{token}", open: true, page: d.welcomePage},
-		{pattern: "POST /ui/welcome/{token}", open: true, action: d.welcome},
-		{pattern: "POST /ui/sign-out", right: Look, action: d.signOut},
+		{pattern: "POST /ui/welcome/{token}", open: true, action: d.welcome, both: true},
+		{pattern: "POST /ui/sign-out", right: Look, action: d.signOut, both: true},
 		{pattern: "GET /ui/account", right: Look, page: d.accountPage},
-		{pattern: "POST /ui/account/password", right: Look, action: d.changePassword},
-		{pattern: "POST /ui/account/sessions/{id}/end", right: Look, action: d.endSession},
-		{pattern: "POST /ui/account/sign-out-others", right: Look, action: d.signOutOthers},
-		{pattern: "POST /ui/account/sign-out", right: Look, action: d.signOutEverywhere},
+		{pattern: "POST /ui/account/password", right: Look, action: d.changePassword, both: true},
+		{pattern: "POST /ui/account/sessions/{id}/end", right: Look, action: d.endSession, both: true},
+		{pattern: "POST /ui/account/sign-out-others", right: Look, action: d.signOutOthers, both: true},
+		{pattern: "POST /ui/account/sign-out", right: Look, action: d.signOutEverywhere, both: true},
 		{pattern: "GET /ui/users", right: Administer, page: d.usersPage},
-		{pattern: "POST /ui/users", right: Administer, action: d.once(d.invite)},
-		{pattern: "POST /ui/users/{id}", right: Administer, action: d.changeUser},
-		{pattern: "POST /ui/users/{id}/sign-out", right: Administer, action: d.signOutUser},
-		{pattern: "POST /ui/users/{id}/link", right: Administer, action: d.once(d.linkUser)},
-		{pattern: "POST /ui/users/{id}/remove", right: Administer, action: d.removeUser},
+		{pattern: "POST /ui/users", right: Administer, action: d.once(d.invite), both: true},
+		{pattern: "POST /ui/users/{id}", right: Administer, action: d.changeUser, both: true},
+		{pattern: "POST /ui/users/{id}/sign-out", right: Administer, action: d.signOutUser, both: true},
+		{pattern: "POST /ui/users/{id}/link", right: Administer, action: d.once(d.linkUser), both: true},
+		{pattern: "POST /ui/users/{id}/remove", right: Administer, action: d.removeUser, both: true},
 	}
 }
 

@@ -67,8 +67,9 @@ func (h *house) ask(path, session string, form url.Values, change ...func(*http.
 		if session != "" && !form.Has("token") {
 			form.Set("token", formToken(session))
 		}
+		form = h.filled(form)
 	}
-	r := httptest.NewRequest(method, path, strings.NewReader(marked(form).Encode()))
+	r := httptest.NewRequest(method, path, strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	if session != "" {

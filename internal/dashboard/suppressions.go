@@ -56,11 +56,15 @@ func (d *dashboard) suppressions(v *visit) error {
 	}
 	p.Any = p.Email != "" || p.Reason != ""
 	if id := q.Get("id"); id != "" {
-		one, err := d.Store.Suppressions.Get(v.Context(), v.world, id)
+		var one *email.Suppression
+		err := d.turn(v, func(w email.World) (err error) {
+			one, err = d.Store.Suppressions.Get(v.Context(), w, id)
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		p.List, p.Any, p.Newest = []email.Suppression{*one}, true, "/ui/suppressions"
+		p.World, p.List, p.Any, p.Newest = v.world, []email.Suppression{*one}, true, "/ui/suppressions"
 		return d.render(v, "suppressions.html", p)
 	}
 	before := q.Get("from")

@@ -83,17 +83,20 @@ func (d *dashboard) theTemplate(v *visit, id string) (*store.Template, *library.
 	if _, err := email.ParseID(email.TemplatePrefix, id); err != nil {
 		return nil, nil, store.ErrNotFound
 	}
-	for _, w := range append([]email.World{v.world}, d.Worlds...) {
-		reading, err := d.library.Read(v.Context(), w)
-		if err != nil {
-			return nil, nil, err
+	var (
+		t       *store.Template
+		reading *library.Reading
+	)
+	err := d.turn(v, func(w email.World) (err error) {
+		if reading, err = d.library.Read(v.Context(), w); err != nil {
+			return err
 		}
-		if t, err := reading.Find(id); err == nil {
-			v.world = w
-			return t, reading, nil
+		if t, err = reading.Find(id); errors.Is(err, library.ErrNotFound) {
+			return store.ErrNotFound
 		}
-	}
-	return nil, nil, store.ErrNotFound
+		return err
+	})
+	return t, reading, err
 }
 
 // template is one template: its draft to edit, or an earlier version to look at.

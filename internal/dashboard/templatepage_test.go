@@ -91,7 +91,7 @@ func TestRightsOfTemplates(t *testing.T) {
 	_, viewer := h.add("vic", store.RoleViewer, false)
 	_, operator := h.add("olga", store.RoleOperator, false)
 	form := func() url.Values {
-		return url.Values{"etag": {h.stored(made.ID).ETag}, "html": {"<p>{{name}}!</p>"}, "subject": {"Hi"}, "name": {"x"}, "version": {"1"}}
+		return url.Values{"world": {"test"}, "etag": {h.stored(made.ID).ETag}, "html": {"<p>{{name}}!</p>"}, "subject": {"Hi"}, "name": {"x"}, "version": {"1"}}
 	}
 	for _, c := range []struct {
 		action            string

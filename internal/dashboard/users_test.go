@@ -111,7 +111,7 @@ func TestRecordIsOne(t *testing.T) {
 	h := newHouse(t)
 	test := func(r *http.Request) { r.AddCookie(&http.Cookie{Name: worldCookie, Value: string(email.Test)}) }
 	body(t, h.ask("/ui/users", h.admin, url.Values{"name": {"bo"}, "role": {"viewer"}}), http.StatusOK)
-	body(t, h.ask("/ui/keys", h.admin, url.Values{"name": {"shop"}, "preset": {"sending"}}, test), http.StatusOK)
+	body(t, h.ask("/ui/keys", h.admin, url.Values{"name": {"shop"}, "preset": {"sending"}, "world": {"test"}}), http.StatusOK)
 	body(t, h.ask("/ui/suppressions", h.admin, url.Values{"email": {"gone@example.org"}}), http.StatusSeeOther)
 	entries, _, err := h.store.Suppressions.List(t.Context(), email.Live, store.SuppressionFilter{}, "", 1)
 	if err != nil || len(entries) != 1 {

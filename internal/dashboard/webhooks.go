@@ -79,7 +79,11 @@ func (d *dashboard) webhook(v *visit) error {
 }
 
 func (d *dashboard) hookPage(v *visit) (*webhookPage, error) {
-	hook, err := d.Store.Webhooks.Get(v.Context(), v.world, v.PathValue("id"))
+	var hook *store.Webhook
+	err := d.turn(v, func(w email.World) (err error) {
+		hook, err = d.Store.Webhooks.Get(v.Context(), w, v.PathValue("id"))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +151,11 @@ type deliveryPage struct {
 
 // theDelivery is the one that a path names, of the endpoint that it names.
 func (d *dashboard) theDelivery(v *visit) (*store.Webhook, *store.Delivery, error) {
-	hook, err := d.Store.Webhooks.Peek(v.Context(), v.world, v.PathValue("id"))
+	var hook *store.Webhook
+	err := d.turn(v, func(w email.World) (err error) {
+		hook, err = d.Store.Webhooks.Peek(v.Context(), w, v.PathValue("id"))
+		return err
+	})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -60,7 +60,10 @@
     let wait = seconds * 1000;
     if (!document.hidden) {
       try {
-        const r = await fetch(location.href, {redirect: 'manual', cache: 'no-store'});
+        // The page stays in its world, whatever was chosen in another tab.
+        const here = new URL(location.href);
+        here.searchParams.set('world', body.dataset.world);
+        const r = await fetch(here, {redirect: 'manual', cache: 'no-store'});
         if (r.type === 'opaqueredirect') return signedOut();
         if (!r.ok) throw new Error(r.status);
         const page = new DOMParser().parseFromString(await r.text(), 'text/html');
