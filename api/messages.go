@@ -157,11 +157,13 @@ func (d *door) templateFilter(c *call) (string, error) {
 func (c *call) filter() (store.Filter, error) {
 	r := &queryReader{c: c}
 	f := store.Filter{
-		Recipient: r.address("recipient"), From: r.address("from"), Status: email.Status(r.word("status")),
+		Recipient: r.address("recipient"), From: r.address("from"),
 		Stream: r.word("stream"), Batch: r.id("batch_id", email.BatchPrefix), Tags: slices.Compact(slices.Sorted(slices.Values(c.query["tag"]))),
 		CreatedAfter: r.time("created_after"), CreatedBefore: r.time("created_before"),
 	}
-	if c.query.Has("status") && !slices.Contains(email.MessageStatuses(), f.Status) {
+	if status := email.Status(r.word("status")); slices.Contains(email.MessageStatuses(), status) {
+		f.Statuses = []email.Status{status}
+	} else if c.query.Has("status") {
 		r.fault("status", intake.InvalidFormat, "is not a status of a message")
 	}
 	if slices.ContainsFunc(f.Tags, func(tag string) bool { return !tagPattern.MatchString(tag) }) {

@@ -45,7 +45,7 @@ type house struct {
 
 // furnish puts in what is not there yet.
 func (h *house) furnish(ctx context.Context) error {
-	list, _, err := h.store.Messages.List(ctx, email.Live, store.Filter{Status: email.Delivered}, "", 1)
+	list, _, err := h.store.Messages.List(ctx, email.Live, store.Filter{Statuses: []email.Status{email.Delivered}}, "", 1)
 	if err != nil || len(list) == 0 {
 		return fmt.Errorf("no message to look at: %w", err)
 	}

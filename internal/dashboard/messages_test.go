@@ -59,6 +59,10 @@ func TestSearch(t *testing.T) {
 		{"q=RECEIPT+4711", []*email.Message{receipt}},
 		{"q=tag:receipt", []*email.Message{other, receipt}},
 		{"q=tag:reset+status:bounced", []*email.Message{reset}},
+		{"q=status:bounced+status:queued+tag:reset", []*email.Message{reset}},
+		{"q=status:bounced,queued", []*email.Message{other, reset, receipt}},
+		{"status=queued,failed", []*email.Message{other, receipt}},
+		{"q=status:queued&status=bounced,failed", []*email.Message{reset}},
 		{"q=%3Cforeign.1@app.example%3E", []*email.Message{reset}},
 		{"q=domain:example.net", []*email.Message{other}},
 		{"q=from:shop@acme.test&status=queued", []*email.Message{other, receipt}},
@@ -89,10 +93,26 @@ func TestSearch(t *testing.T) {
 		}
 	}
 	for query, status := range map[string]int{
-		"q=to:ada": 422, "q=status:lost": 422, "status=lost": 422, "q=id:1": 422, "domain=%00": 422, "after=yesterday": 422, "from=x": 422,
+		"q=to:ada": 422, "q=status:lost": 422, "status=lost": 422, "status=bounced,": 422, "q=id:1": 422, "domain=%00": 422, "after=yesterday": 422, "from=x": 422,
 		"q=" + email.NewMessageID(0): 404,
 	} {
 		body(t, w.get("/ui/messages?"+query), status)
+	}
+}
+
+func TestSearchOfTwoStatuses(t *testing.T) {
+	w := newWorld(t)
+	page := body(t, w.get("/ui/messages?status=bounced,failed"), http.StatusOK)
+	if got := text(t, page); !strings.Contains(got, "status bounced or failed") {
+		t.Errorf("the page does not say what it shows: %s", got)
+	}
+	for _, status := range []string{"bounced", "failed"} {
+		if !strings.Contains(page, `status=`+status+`" aria-current="true"`) {
+			t.Errorf("%s is not marked", status)
+		}
+	}
+	if n := strings.Count(page, `" aria-current="true"`); n != 2 {
+		t.Errorf("%d statuses are marked", n)
 	}
 }
 

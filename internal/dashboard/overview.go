@@ -192,7 +192,7 @@ func (d *dashboard) waiting(ctx context.Context, p *overviewPage) error {
 	if p.Deferred == 0 {
 		return nil
 	}
-	list, next, err := d.Store.Messages.List(ctx, p.World, store.Filter{Status: email.Deferred}, "", waitingSample)
+	list, next, err := d.Store.Messages.List(ctx, p.World, store.Filter{Statuses: []email.Status{email.Deferred}}, "", waitingSample)
 	if err != nil {
 		return err
 	}
@@ -225,9 +225,12 @@ func (d *dashboard) waiting(ctx context.Context, p *overviewPage) error {
 	return nil
 }
 
+// notDelivered are the statuses of messages of which recipients bounced or failed.
+const notDelivered = "bounced,failed,partially_delivered"
+
 // tiles are the numbers on top. Each leads to what is behind it.
 func (d *dashboard) tiles(r reach, sum store.Counted, census map[email.Status]store.Count, backlog store.Backlog) []tile {
-	to := func(status email.Status) string { return "/ui/messages?status=" + string(status) + "&since=" + r.since }
+	to := func(statuses string) string { return "/ui/messages?status=" + statuses + "&since=" + r.since }
 	ended := sum.Counts[string(email.Delivered)] + lost(sum)
 	share := func(n int64) string {
 		if ended == 0 {
@@ -236,7 +239,7 @@ func (d *dashboard) tiles(r reach, sum store.Counted, census map[email.Status]st
 		return fmt.Sprintf("%.1f %% of what ended", 100*float64(n)/float64(ended))
 	}
 	waits := census[email.Queued].Messages + census[email.Processing].Messages
-	queued := tile{Name: "In the queue", Value: count(waits), Path: "/ui/messages?status=queued", Note: "nothing waits"}
+	queued := tile{Name: "In the queue", Value: count(waits), Path: "/ui/messages?status=queued,processing", Note: "nothing waits"}
 	if backlog.Size > 0 {
 		queued.Note = count(backlog.Size) + " not final"
 		if oldest := census[email.Queued].Oldest; !oldest.IsZero() {
@@ -247,17 +250,17 @@ func (d *dashboard) tiles(r reach, sum store.Counted, census map[email.Status]st
 	if census[email.Deferred].Messages > 0 {
 		deferred.Class = "wait"
 	}
-	bounced := tile{Name: "Bounced or failed", Value: count(lost(sum)), Note: share(lost(sum)), Path: to(email.Bounced)}
+	bounced := tile{Name: "Bounced or failed", Value: count(lost(sum)), Note: share(lost(sum)), Path: to(notDelivered)}
 	if ended >= enough && lost(sum)*100 > ended*manyLost {
 		bounced.Class = "bad"
 	}
-	latency := tile{Name: "Time to deliver", Value: "–", Note: "nothing ended", Path: to(email.Delivered)}
+	latency := tile{Name: "Time to deliver", Value: "–", Note: "nothing ended", Path: to(string(email.Delivered))}
 	if sum.P50 > 0 {
 		latency.Value, latency.Note = short(sum.P50), "95\u00a0% within "+short(sum.P95)+", 99\u00a0% "+short(sum.P99)
 	}
 	return []tile{
 		{Name: "Accepted", Value: count(sum.Counts[store.Accepted]), Note: "recipients", Path: "/ui/messages?since=" + r.since},
-		{Name: "Delivered", Value: count(sum.Counts[string(email.Delivered)]), Note: share(sum.Counts[string(email.Delivered)]), Path: to(email.Delivered)},
+		{Name: "Delivered", Value: count(sum.Counts[string(email.Delivered)]), Note: share(sum.Counts[string(email.Delivered)]), Path: to(string(email.Delivered))},
 		queued, deferred, bounced, latency,
 	}
 }

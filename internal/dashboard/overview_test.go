@@ -66,6 +66,11 @@ func TestOverview(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
+	for _, path := range []string{"/ui/messages?status=queued,processing", "/ui/messages?status=bounced,failed,partially_delivered&amp;since=1h"} {
+		if !strings.Contains(page, `href="`+path+`"`) {
+			t.Errorf("no number leads to %s", path)
+		}
+	}
 	for _, path := range []string{"/ui/messages?status=deferred&amp;domain=slow.example", "/ui/messages?domain=slow.example&amp;status=deferred"} {
 		if strings.Contains(page, path) {
 			return

@@ -126,15 +126,28 @@ func (q *inquiry) set(name, value string) error {
 	case "batch":
 		f.Batch = value
 	case "status":
-		f.Status = email.Status(value)
-		if !slices.Contains(email.MessageStatuses(), f.Status) {
-			return refused("%q is not a status.", value)
-		}
-		value = label(f.Status)
+		return q.setStatuses(value)
 	}
 	q.said = append(q.said, name+" "+value)
 	return nil
 }
+
+// setStatuses adds statuses to those of which a message may have any.
+func (q *inquiry) setStatuses(value string) error {
+	for _, name := range statuses(value) {
+		s := email.Status(name)
+		if !slices.Contains(email.MessageStatuses(), s) {
+			return refused("%q is not a status.", name)
+		}
+		if !slices.Contains(q.filter.Statuses, s) {
+			q.filter.Statuses = append(q.filter.Statuses, s)
+		}
+	}
+	return nil
+}
+
+// statuses are several in one value, as in bounced,failed.
+func statuses(value string) []string { return strings.Split(value, ",") }
 
 // sinces are the times that the list offers.
 func sinces() []choice {
@@ -156,12 +169,22 @@ func readInquiry(v url.Values, now time.Time) (inquiry, error) {
 	if err != nil {
 		return q, err
 	}
+	if v.Get("status") != "" {
+		q.filter.Statuses = nil // chosen later than what the box says
+	}
 	for _, name := range []string{"status", "tag", "domain", "recipient"} {
 		if value := v.Get(name); value != "" {
 			if err := q.set(name, value); err != nil {
 				return q, err
 			}
 		}
+	}
+	if len(q.filter.Statuses) > 0 {
+		var labels []string
+		for _, s := range q.filter.Statuses {
+			labels = append(labels, label(s))
+		}
+		q.said = append(q.said, "status "+strings.Join(labels, " or "))
 	}
 	if q.filter.CreatedAfter = sinceTime(v.Get("since"), now); !q.filter.CreatedAfter.IsZero() {
 		q.said = append(q.said, "accepted within "+v.Get("since"))
@@ -251,7 +274,7 @@ func (p *messagesPage) place(before, next string) {
 func (p *messagesPage) choose(query url.Values) {
 	p.Statuses = []choice{{"", "All", with("/ui/messages", p.Search, "status", ""), query.Get("status") == ""}}
 	for _, s := range email.MessageStatuses() {
-		p.Statuses = append(p.Statuses, choice{string(s), label(s), with("/ui/messages", p.Search, "status", string(s)), query.Get("status") == string(s)})
+		p.Statuses = append(p.Statuses, choice{string(s), label(s), with("/ui/messages", p.Search, "status", string(s)), slices.Contains(statuses(query.Get("status")), string(s))})
 	}
 	p.Since = sinces()
 	for i := range p.Since {

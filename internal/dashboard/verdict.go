@@ -88,7 +88,7 @@ func (p *overviewPage) flowWorries(sum store.Counted) (out []point) {
 		if lost(sum)*100 > ended*nearlyAll {
 			class = "bad"
 		}
-		out = append(out, point{class, fmt.Sprintf("%.0f %% of the mail that ended bounced or failed", 100*float64(lost(sum))/float64(ended)), "/ui/messages?status=bounced"})
+		out = append(out, point{class, fmt.Sprintf("%.0f %% of the mail that ended bounced or failed", 100*float64(lost(sum))/float64(ended)), "/ui/messages?status=" + notDelivered + "&since=" + p.Reach.since})
 	}
 	answers := ended + deferred
 	if p.Deferred > 0 && answers >= enough && deferred*100 > answers*manyDeferred {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,8 +17,9 @@ import (
 type Filter struct {
 	// Recipient is a whole address; case does not matter.
 	Recipient string
-	Status    email.Status
-	Tags      []string
+	// Statuses selects messages in any of them.
+	Statuses []email.Status
+	Tags     []string
 	// From is a whole address; case does not matter.
 	From   string
 	Stream string
@@ -37,7 +39,7 @@ type Filter struct {
 }
 
 func (f Filter) match(m *email.Message) bool {
-	if f.Status != "" && m.Status() != f.Status {
+	if len(f.Statuses) > 0 && !slices.Contains(f.Statuses, m.Status()) {
 		return false
 	}
 	for _, tag := range f.Tags {
@@ -76,31 +78,36 @@ func (f Filter) span() span {
 	return s
 }
 
-// indexes are the indexes of a shard that hold every message f selects there.
-func (f Filter) indexes(k shardKeys) []string {
-	var keys []string
+// indexes are the choices of what to walk in a shard: the indexes of each hold together
+// every message that f selects there.
+func (f Filter) indexes(k shardKeys) (choices [][]string) {
+	choose := func(keys ...string) { choices = append(choices, keys) }
 	if f.Recipient != "" {
-		keys = append(keys, k.recipient(f.Recipient))
+		choose(k.recipient(f.Recipient))
 	}
 	for _, tag := range f.Tags {
-		keys = append(keys, k.tag(tag))
+		choose(k.tag(tag))
 	}
 	if f.Batch != "" {
-		keys = append(keys, k.batch(f.Batch))
+		choose(k.batch(f.Batch))
 	}
 	if f.Template != "" {
-		keys = append(keys, k.template(f.Template))
+		choose(k.template(f.Template))
 	}
-	if f.Status != "" {
-		keys = append(keys, k.status(f.Status))
+	if len(f.Statuses) > 0 {
+		var keys []string
+		for _, s := range f.Statuses {
+			keys = append(keys, k.status(s))
+		}
+		choose(keys...)
 	}
 	if f.Quarantined {
-		keys = append(keys, k.quarantined())
+		choose(k.quarantined())
 	}
-	if len(keys) == 0 {
-		keys = append(keys, k.all())
+	if len(choices) == 0 {
+		choose(k.all())
 	}
-	return keys
+	return choices
 }
 
 // maxLooked bounds how many records one call of List reads: people wait for it. A step
@@ -169,35 +176,42 @@ func (m *Messages) List(ctx context.Context, w email.World, f Filter, before str
 	}
 }
 
-// smallestIndexes picks the index to walk in each shard.
-func (m *Messages) smallestIndexes(ctx context.Context, w email.World, f Filter) ([]string, error) {
-	picked := make([]string, m.options.Shards)
-	choices := make([][]string, m.options.Shards)
-	sizes := make([][]*redis.IntCmd, m.options.Shards)
-	choose := false
-	_, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for shard := range choices {
-			choices[shard] = f.indexes(keysOf(w, uint8(shard)))
-			picked[shard] = choices[shard][0]
-			if len(choices[shard]) == 1 {
-				continue
-			}
-			choose = true
-			for _, key := range choices[shard] {
-				sizes[shard] = append(sizes[shard], p.ZCard(ctx, key))
+// way is one choice of what to walk in a shard, with how much it holds.
+type way struct {
+	keys  []string
+	sizes []*redis.IntCmd
+}
+
+func (w way) size() (n int64) {
+	for _, s := range w.sizes {
+		n += s.Val()
+	}
+	return n
+}
+
+// smallestIndexes picks the indexes to walk: in each shard those that are smallest together.
+func (m *Messages) smallestIndexes(ctx context.Context, w email.World, f Filter) (picked []string, err error) {
+	shards := make([][]way, m.options.Shards)
+	if _, err := m.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for shard := range shards {
+			all := f.indexes(keysOf(w, uint8(shard)))
+			for _, keys := range all {
+				c := way{keys: keys}
+				for _, key := range keys {
+					if len(all) > 1 {
+						c.sizes = append(c.sizes, p.ZCard(ctx, key))
+					}
+				}
+				shards[shard] = append(shards[shard], c)
 			}
 		}
 		return nil
-	})
-	if err != nil {
+	}); err != nil {
 		return nil, err
 	}
-	for shard := range choices {
-		if !choose {
-			break
-		}
-		smallest := slices.MinFunc(sizes[shard], func(a, b *redis.IntCmd) int { return int(a.Val() - b.Val()) })
-		picked[shard] = choices[shard][slices.Index(sizes[shard], smallest)]
+	for _, choices := range shards {
+		best := slices.MinFunc(choices, func(a, b way) int { return cmp.Compare(a.size(), b.size()) })
+		picked = append(picked, best.keys...)
 	}
 	return picked, nil
 }
@@ -222,6 +236,7 @@ func (m *Messages) candidates(ctx context.Context, walked []string, s span, n in
 		ids = append(ids, chunk.Val()...)
 	}
 	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(b, a) })
+	ids = slices.Compact(ids) // one may have gone from a walked index to another meanwhile
 	if len(ids) > n {
 		// Every shard gave its newest n, so the newest n of all are among them.
 		ids, more = ids[:n], true

@@ -35,6 +35,7 @@ func TestListFilters(t *testing.T) {
 		}
 		claim := f.begin(t, all[4], 0, start())
 		f.conclude(t, claim, start(), email.Outcome{Status: email.Delivered})
+		f.conclude(t, f.begin(t, all[5], 0, start()), start(), email.Outcome{Status: email.Bounced})
 		for _, c := range []struct {
 			name   string
 			filter Filter
@@ -44,8 +45,13 @@ func TestListFilters(t *testing.T) {
 			{"recipient", Filter{Recipient: "user1@EXAMPLE.org"}, func(i int) bool { return i%3 == 1 }},
 			{"tag", Filter{Tags: []string{"mod1"}}, func(i int) bool { return i%2 == 1 }},
 			{"two tags", Filter{Tags: []string{"all", "mod0"}}, func(i int) bool { return i%2 == 0 }},
-			{"status", Filter{Status: email.Delivered}, func(i int) bool { return i == 4 }},
-			{"all three", Filter{Recipient: "user1@example.org", Status: email.Queued, Tags: []string{"mod0"}}, func(i int) bool { return i == 10 }},
+			{"status", Filter{Statuses: []email.Status{email.Delivered}}, func(i int) bool { return i == 4 }},
+			{"two statuses", Filter{Statuses: []email.Status{email.Delivered, email.Bounced}}, func(i int) bool { return i == 4 || i == 5 }},
+			{"one status twice", Filter{Statuses: []email.Status{email.Queued, email.Queued}}, func(i int) bool { return i != 4 && i != 5 }},
+			{"three statuses", Filter{Statuses: []email.Status{email.Queued, email.Delivered, email.Bounced}}, func(int) bool { return true }},
+			{"two statuses and tag", Filter{Statuses: []email.Status{email.Queued, email.Bounced}, Tags: []string{"mod1"}}, func(i int) bool { return i%2 == 1 }},
+			{"two statuses and recipient", Filter{Statuses: []email.Status{email.Bounced, email.Failed}, Recipient: "user2@example.org"}, func(i int) bool { return i == 5 }},
+			{"all three", Filter{Recipient: "user1@example.org", Statuses: []email.Status{email.Queued}, Tags: []string{"mod0"}}, func(i int) bool { return i == 10 }},
 			{"batch", Filter{Batch: "bat_01k3b8v4z0e9x8d6w5s4r3q2p1"}, func(i int) bool { return i < 2 }},
 			{"batch and tag", Filter{Batch: "bat_01k3b8v4z0e9x8d6w5s4r3q2p1", Tags: []string{"mod1"}}, func(i int) bool { return i == 1 }},
 			{"from, stream and time", Filter{
@@ -117,7 +123,7 @@ func TestSieve(t *testing.T) {
 			for name, filter := range map[string]Filter{
 				"subject": {Subject: m.Subject}, "part": {Subject: string([]rune(m.Subject)[:1])}, "lower case": {Subject: strings.ToLower(m.Subject)}, "upper case": {Subject: strings.ToUpper(m.Subject)},
 				"recipient": {Recipient: strings.ToUpper(m.To[0].Email)}, "domain": {Domain: "example.net"}, "from": {From: strings.ToUpper(m.From.Email)},
-				"stream": {Stream: m.Stream}, "status": {Status: m.Status()}, "Message-ID": {MessageID: m.MessageID}, "template": {Template: m.Template.ID}, "tag": {Tags: m.Tags},
+				"stream": {Stream: m.Stream}, "status": {Statuses: []email.Status{m.Status()}}, "statuses": {Statuses: []email.Status{email.Canceled, m.Status()}}, "Message-ID": {MessageID: m.MessageID}, "template": {Template: m.Template.ID}, "tag": {Tags: m.Tags},
 			} {
 				keys, id, _ := f.Messages.locate(m.World, m.ID)
 				fields := f.rdb.HGetAll(t.Context(), keys.record(id)).Val()
@@ -131,7 +137,7 @@ func TestSieve(t *testing.T) {
 		}
 		for name, filter := range map[string]Filter{
 			"subject": {Subject: "nothing"}, "domain": {Domain: "example.com"}, "part of a domain": {Domain: "ample.net"}, "from": {From: "i@acme.com"},
-			"stream": {Stream: "other"}, "status": {Status: email.Suppressed}, "Message-ID": {MessageID: "<other@app.example>"}, "tag": {Tags: []string{"welcom"}}, "quarantined": {Quarantined: true},
+			"stream": {Stream: "other"}, "status": {Statuses: []email.Status{email.Suppressed}}, "Message-ID": {MessageID: "<other@app.example>"}, "tag": {Tags: []string{"welcom"}}, "quarantined": {Quarantined: true},
 		} {
 			keys, id, _ := f.Messages.locate(email.Live, all[0].ID)
 			if filter.sieve().passes(f.rdb.HGetAll(t.Context(), keys.record(id)).Val()) {

@@ -38,10 +38,12 @@ func (f Filter) sieve() sieve {
 	if id := strings.Trim(f.MessageID, "<>"); !strings.HasPrefix(id, email.MessagePrefix) {
 		hold("", id, "")
 	}
-	switch f.Status {
-	case "", email.Failed, email.Processing, email.PartiallyDelivered: // recipients' states may be others
-	default:
-		s.changes = append(s.changes, `"s":"`+string(f.Status)+`"`)
+	if len(f.Statuses) == 1 {
+		switch f.Statuses[0] {
+		case email.Failed, email.Processing, email.PartiallyDelivered: // recipients' states may be others
+		default:
+			s.changes = append(s.changes, `"s":"`+string(f.Statuses[0])+`"`)
+		}
 	}
 	if f.Quarantined {
 		s.changes = append(s.changes, `"p":"`+string(email.Quarantined)+`"`)
