@@ -132,7 +132,12 @@ func (d *dashboard) change(v *visit, r route) (string, error) {
 		return "", &refusal{http.StatusForbidden, "Not from here", "This request came from another page. Nothing was done. Use the button on the dashboard's own page."}
 	}
 	v.Body = http.MaxBytesReader(v.w, v.Body, max(r.form, maxForm))
-	if err := v.readForm(); err != nil {
+	err := v.readForm()
+	if v.MultipartForm != nil {
+		// The server does so for its own request only, of which this is a copy.
+		defer func() { _ = v.MultipartForm.RemoveAll() }()
+	}
+	if err != nil {
 		return "", err
 	}
 	if v.by.Token != "" && subtle.ConstantTimeCompare([]byte(v.by.Token), []byte(v.PostFormValue("token"))) != 1 {
@@ -165,7 +170,7 @@ func (v *visit) readForm() error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return &refusal{http.StatusRequestEntityTooLarge, "Too large", fmt.Sprintf("The form may have %s.", octets(large.Limit))}
+		return &refusal{http.StatusRequestEntityTooLarge, "Too large", fmt.Sprintf("The form may have %s. Nothing was done. A file can be split, and sent in parts.", octets(large.Limit))}
 	case err != nil:
 		return &refusal{http.StatusBadRequest, "Not a form", "The request could not be read. Nothing was done."}
 	}

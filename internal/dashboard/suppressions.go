@@ -1,11 +1,9 @@
 package dashboard
 
 import (
-	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,13 +18,8 @@ import (
 const (
 	suppressionsShown = 50
 	maxNote           = 200 // characters
-	// A file that is imported.
-	maxImport     = 8 << 20
-	maxImportRows = 100_000
-	importBatch   = 500
-	maxFaults     = 20 // that are told
-	exportPage    = 1000
-	exportTimeout = 30 * time.Second // for each page of an export
+	exportPage        = 1000
+	exportTimeout     = 30 * time.Second // for each page of an export
 )
 
 type suppressionsPage struct {
@@ -157,85 +150,6 @@ func newSuppression(w email.World, parts map[string]string, now time.Time) (s em
 		}
 	}
 	return s, ""
-}
-
-// importSuppressions adds those of a file: CSV as an export writes it, or an address on
-// each line. All of it is looked at before the first one counts.
-func (d *dashboard) importSuppressions(v *visit) (string, error) {
-	file, _, err := v.FormFile("file")
-	if err != nil {
-		return "", refused("No file was chosen.")
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxImport+1))
-	if err != nil || len(data) > maxImport {
-		return "", refused("The file could not be read, or has more than %s.", octets(maxImport))
-	}
-	list, faults := readImport(v.world, data, d.Now())
-	if len(faults) > 0 {
-		return "", refused("Nothing was added: %s.", strings.Join(faults, "; "))
-	}
-	made := 0
-	for batch := range slices.Chunk(list, importBatch) {
-		added, err := d.Store.Suppressions.Add(v.Context(), v.world, batch, d.Now())
-		for _, a := range added {
-			if a.Created {
-				made++
-			}
-		}
-		if made > 0 {
-			v.did("", fmt.Sprintf("%d added", made))
-		}
-		if err != nil {
-			return "", tooMany(err)
-		}
-	}
-	return done("/ui/suppressions", "imported"), nil
-}
-
-// readImport reads a file. Faults name lines.
-func readImport(w email.World, data []byte, now time.Time) (list []email.Suppression, faults []string) {
-	r := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
-	r.FieldsPerRecord = -1
-	names := []string{"email"}
-	for first := true; len(faults) < maxFaults; first = false {
-		record, err := r.Read()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, append(faults, "it is not CSV: "+err.Error())
-		}
-		line, _ := r.FieldPos(0)
-		if first && !strings.Contains(record[0], "@") {
-			names = record
-			for i := range names {
-				names[i] = strings.ToLower(strings.TrimSpace(names[i]))
-			}
-			if !slices.Contains(names, "email") {
-				return nil, []string{"its first line names no column email"}
-			}
-			continue
-		}
-		parts := make(map[string]string)
-		for i, value := range record {
-			if i < len(names) && slices.Contains(columns()[:6], names[i]) {
-				parts[names[i]] = email.ActiveCell(strings.TrimSpace(value))
-			}
-		}
-		s, fault := newSuppression(w, parts, now)
-		if fault != "" {
-			faults = append(faults, fmt.Sprintf("line %d: %s", line, fault))
-			continue
-		}
-		if list = append(list, s); len(list) > maxImportRows {
-			return nil, []string{fmt.Sprintf("it has more than %d entries", maxImportRows)}
-		}
-	}
-	if len(list) == 0 && len(faults) == 0 {
-		faults = []string{"the file has no address"}
-	}
-	return list, faults
 }
 
 // exportSuppressions is the whole list as CSV (RFC 4180), page by page.
