@@ -47,6 +47,9 @@ func TestJourneys(t *testing.T) {
 			defer delete(b.with, "session")
 			journeys(t, h, b, s.name)
 			if s.name == "desk" {
+				t.Run("two tabs", func(t *testing.T) {
+					b.do(t, "journeys.twoTabs", args{"subject": "A test beside live mail"}, nil)
+				})
 				t.Run("sign in again while editing", func(t *testing.T) {
 					b.do(t, "journeys.signedOut", args{"name": adminName, "password": adminPassword}, nil)
 				})

@@ -124,6 +124,36 @@ export async function send({page}, {subject}) {
   await page.locator('.w-head').getByText('Subject', {exact: true}).waitFor();
 }
 
+/** twoTabs: a page of test mail stays one while another tab turns to live mail. */
+export async function twoTabs({page, context}, {subject}) {
+  await page.goto('/ui/send');
+  await page.getByRole('button', {name: 'Test mail'}).click();
+  await page.getByText('its last step is the sandbox').waitFor();
+  const other = await context.newPage();
+  await other.goto('/');
+  await other.getByRole('button', {name: 'Live mail'}).click();
+  await other.getByRole('button', {name: 'Live mail', pressed: true}).waitFor();
+  await page.getByLabel('Subject', {exact: true}).fill(subject);
+  await page.getByRole('button', {name: 'Send', exact: true}).click();
+  await page.getByRole('status').getByText('Taken.').waitFor();
+  const test = page.getByRole('button', {name: 'Test mail', pressed: true}), row = page.getByRole('link', {name: subject});
+  await test.waitFor();
+  await page.getByRole('link', {name: 'test-mail', exact: true}).click();
+  await row.waitFor();
+  for (const named of [true, false]) {
+    if (!named) { // by the address: it was chosen when the page was loaded
+      await page.getByRole('button', {name: 'Test mail'}).click();
+      await page.waitForURL(/tag=test-mail$/);
+      await other.getByRole('button', {name: 'Live mail'}).click();
+      await other.getByRole('button', {name: 'Live mail', pressed: true}).waitFor();
+    }
+    const looked = await page.waitForResponse((r) => r.request().resourceType() === 'fetch');
+    check(looked.url().includes('world=test'), `the page looks at ${looked.url()}`);
+    await page.waitForTimeout(200);
+    check(await row.isVisible() && await test.isVisible(), 'the page shows other mail than before');
+  }
+}
+
 /** suppress: an address is put on the list, found and taken off. */
 export async function suppress({page}, {address}) {
   await page.goto('/ui/suppressions');
