@@ -64,7 +64,9 @@ func (s *session) Err() error {
 	if s.caller.Err() == nil && time.Now().Before(s.until) && !s.over() {
 		return nil
 	}
-	return s.context().Err()
+	full := s.context()
+	<-full.Done() // what ends it is on its way
+	return full.Err()
 }
 
 func (s *session) over() bool {

@@ -73,3 +73,27 @@ func begun(ctx context.Context) *session {
 	s.begin(ctx, time.Minute)
 	return s
 }
+
+// Who is told that the caller's context ended finds the session's ended too, though it
+// hears of it from the same cancellation, perhaps later.
+func TestSessionEndsWithItsCaller(t *testing.T) {
+	t.Parallel()
+	why := errors.New("shutting down")
+	for range 1000 {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		for range 100 { // others that are told, in any order
+			_, stop := context.WithCancel(ctx)
+			defer stop()
+		}
+		var s session
+		s.begin(ctx, time.Minute)
+		_ = s.context()
+		told := make(chan [2]error)
+		context.AfterFunc(ctx, func() { told <- [2]error{s.Err(), context.Cause(&s)} })
+		go cancel(why)
+		if got := <-told; !errors.Is(got[0], context.Canceled) || !errors.Is(got[1], why) {
+			t.Fatalf("error %v, cause %v", got[0], got[1])
+		}
+		s.end()
+	}
+}
