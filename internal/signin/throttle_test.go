@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,8 +52,9 @@ func TestThrottled(t *testing.T) {
 		}
 		// What people type into the field of the name is not kept.
 		try(good, other, "192.0.2.3")
+		hash := regexp.MustCompile(`[0-9a-f]{32,}`) // which may spell a name by chance
 		for _, key := range f.rdb.Keys(ctx, "*").Val() {
-			if strings.Contains(key, "horse") || strings.Contains(key, "ada") {
+			if key = hash.ReplaceAllString(key, ""); strings.Contains(key, "horse") || strings.Contains(key, "ada") {
 				t.Errorf("key %s", key)
 			}
 		}
