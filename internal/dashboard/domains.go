@@ -15,6 +15,7 @@ const checkLimit = 15 * time.Second
 
 type domainsPage struct {
 	frame
+	part
 	List []*store.Domain
 	None bool // this process does not know them
 }
@@ -22,8 +23,11 @@ type domainsPage struct {
 // domains is all sending domains. They belong to the installation, not to a world.
 func (d *dashboard) domains(v *visit) error {
 	p := domainsPage{frame: d.frame(v, "Domains"), None: d.Domains == nil}
-	var err error
-	if p.List, err = d.Store.Domains.List(v.Context()); err != nil {
+	list, err := d.Store.Domains.List(v.Context())
+	if err == nil {
+		p.List, p.part, err = partOf(v, "/ui/domains", list, func(dom *store.Domain) string { return dom.Name })
+	}
+	if err != nil {
 		return err
 	}
 	return d.render(v, "domains.html", p)

@@ -34,14 +34,10 @@ func presets() []preset {
 	}
 }
 
-// keysShown is how many keys a page lists.
-const keysShown = 50
-
 type keysPage struct {
 	frame
+	part
 	Keys    []*store.Key
-	Newest  string // the address of the first page; empty: this is it
-	Older   string // of the next one; empty: there is none
 	Presets []preset
 	Scopes  []string
 	Made    *store.Key
@@ -57,18 +53,8 @@ func (d *dashboard) keysPage(v *visit) (keysPage, error) {
 		return p, err
 	}
 	slices.Reverse(p.Keys)
-	if from := v.URL.Query().Get("from"); from != "" {
-		at := slices.IndexFunc(p.Keys, func(k *store.Key) bool { return k.ID == from })
-		if at < 0 {
-			return p, refused("The page that you asked for begins with a key that is not there any more.")
-		}
-		p.Keys, p.Newest = p.Keys[at:], "/ui/keys"
-	}
-	if len(p.Keys) > keysShown {
-		p.Older = with("/ui/keys", nil, "from", p.Keys[keysShown].ID)
-		p.Keys = p.Keys[:keysShown]
-	}
-	return p, nil
+	p.Keys, p.part, err = partOf(v, "/ui/keys", p.Keys, func(k *store.Key) string { return k.ID })
+	return p, err
 }
 
 // keys is all API keys of a world.

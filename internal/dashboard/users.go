@@ -10,6 +10,7 @@ import (
 
 type usersPage struct {
 	frame
+	part
 	People  []person
 	Roles   []store.Role
 	Problem string
@@ -42,6 +43,9 @@ func (d *dashboard) usersPage(v *visit) error { return d.users(v, http.StatusOK,
 // users answers with the list, and what p adds to it.
 func (d *dashboard) users(v *visit, status int, p usersPage) error {
 	list, err := d.SignIn.Store.Users.List(v.Context())
+	if err == nil {
+		list, p.part, err = partOf(v, "/ui/users", list, func(u *store.User) string { return u.ID })
+	}
 	if err != nil {
 		return err
 	}
