@@ -178,7 +178,7 @@ func (s *Sessions) end(ctx context.Context, user string, ids []string) error {
 	return nil
 }
 
-// Tries counts how often somebody tried to sign in.
+// Tries counts what may be done only so often: signing in, or sending a form that was shown.
 type Tries struct {
 	rdb           redis.UniversalClient
 	take, forgive *redis.Script
@@ -233,7 +233,7 @@ func (t *Tries) Take(ctx context.Context, tries []Try) (time.Duration, error) {
 	}
 	ms, err := t.take.Run(ctx, t.rdb, triesKeys(tries), args...).Int64()
 	if err != nil {
-		return 0, fmt.Errorf("count a try to sign in: %w", err)
+		return 0, fmt.Errorf("count a try: %w", err)
 	}
 	return time.Duration(ms) * time.Millisecond, nil
 }
@@ -241,7 +241,7 @@ func (t *Tries) Take(ctx context.Context, tries []Try) (time.Duration, error) {
 // Forgive takes back a try that was right, and forgets those counted as the first.
 func (t *Tries) Forgive(ctx context.Context, tries []Try) error {
 	if err := t.forgive.Run(ctx, t.rdb, triesKeys(tries)).Err(); err != nil {
-		return fmt.Errorf("take back a try to sign in: %w", err)
+		return fmt.Errorf("take back a try: %w", err)
 	}
 	return nil
 }
