@@ -296,7 +296,7 @@ func TestChangesOfKeysAreRecorded(t *testing.T) {
 	h.do(http.MethodPatch, "/v1/api-keys/"+made.id(), strings.NewReader(`{"sending_paused":true}`))
 	h.post("/v1/api-keys/"+made.id()+"/rotate", "")
 	h.do(http.MethodDelete, "/v1/api-keys/"+made.id(), nil)
-	list, err := h.store.Audit.List(t.Context(), email.Test, 10)
+	list, _, err := h.store.Audit.Latest(t.Context(), []email.World{email.Test}, "", 10)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -208,19 +208,16 @@ func (d *door) deleteSuppression(c *call) error {
 }
 
 // recordComplaints notes who took whom off the list that had complained: not the address,
-// which the event of the entry has. What was done stands, whether it can be noted or not.
+// which the event of the entry has.
 func (d *door) recordComplaints(ctx context.Context, c *call, removed ...email.Suppression) {
 	for _, s := range removed {
 		if s.Reason != email.SuppressedComplaint {
 			continue
 		}
-		err := d.store.Audit.Add(ctx, store.Change{
+		d.store.Audit.Note(ctx, d.log, store.Change{
 			World: s.World, At: d.now(), Actor: c.key.ID, Action: "suppression.deleted", Object: s.ID,
 			Detail: "the recipient had complained", Request: c.GetString(requestIDField),
 		})
-		if err != nil {
-			d.log.Error("a change was not recorded", "action", "suppression.deleted", "object", s.ID, "error", err)
-		}
 	}
 }
 

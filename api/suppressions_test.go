@@ -291,7 +291,7 @@ func TestSuppressionImportRefuses(t *testing.T) {
 	// Who did it is recorded, by whichever way.
 	h.importCSV("email,reason\nb@example.org,complaint\nc@example.org,hard_bounce\n")
 	h.post("/v1/suppressions/batch", `{"remove":["b@example.org","c@example.org"]}`)
-	changes, err := h.store.Audit.List(t.Context(), email.Test, 10)
+	changes, _, err := h.store.Audit.Latest(t.Context(), []email.World{email.Test}, "", 10)
 	if err != nil || len(changes) != 2 || changes[0].Action != "suppression.deleted" || changes[0].Actor != h.get("/v1/me").id() || changes[1].Object != id {
 		t.Errorf("recorded %+v, %v", changes, err)
 	}

@@ -380,7 +380,7 @@ func TestChangesOfTemplatesAreOnRecord(t *testing.T) {
 	h.want(h.edit(id, `{"text":"{{"}`), http.StatusUnprocessableEntity, "validation_failed")
 	h.want(h.post("/v1/templates/"+id+"/versions/1/restore", ""), http.StatusOK, "")
 	h.want(h.do(http.MethodDelete, "/v1/templates/"+id, nil), http.StatusNoContent, "")
-	list, err := h.store.Audit.List(t.Context(), email.Test, 10)
+	list, _, err := h.store.Audit.Latest(t.Context(), []email.World{email.Test}, "", 10)
 	if err != nil {
 		t.Fatal(err)
 	}

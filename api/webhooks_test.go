@@ -349,7 +349,7 @@ func TestChangesOfWebhooksAreRecorded(t *testing.T) {
 	h.post(path+"/rotate-secret", "{}")
 	h.do(http.MethodDelete, path, nil)
 	h.do(http.MethodDelete, path, nil)
-	list, err := h.store.Audit.List(t.Context(), email.Test, 20)
+	list, _, err := h.store.Audit.Latest(t.Context(), []email.World{email.Test}, "", 20)
 	if err != nil {
 		t.Fatal(err)
 	}

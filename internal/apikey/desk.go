@@ -128,12 +128,9 @@ func (d *Desk) touch(a Actor, k *store.Key) error {
 	return err
 }
 
-// record notes who did what. What was done stands, whether it can be noted or not.
+// record notes who did what.
 func (d *Desk) record(ctx context.Context, a Actor, action string, k *store.Key) {
-	err := d.Store.Audit.Add(ctx, store.Change{
+	d.Store.Audit.Note(ctx, d.Log, store.Change{
 		World: k.World, At: d.now(), Actor: a.Name(), Action: action, Object: k.ID, Detail: k.Name, Request: a.Request,
 	})
-	if err != nil && d.Log != nil {
-		d.Log.Error("a change was not recorded", "action", action, "actor", a.Name(), "object", k.ID, "error", err)
-	}
 }

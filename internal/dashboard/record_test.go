@@ -18,7 +18,7 @@ import (
 // recorded are the changes since the last call, the oldest first.
 func (w *world) recorded() string {
 	w.t.Helper()
-	changes, err := w.store.Audit.List(w.t.Context(), email.Test, 100)
+	changes, _, err := w.store.Audit.Latest(w.t.Context(), []email.World{email.Test}, "", 100)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -62,8 +62,5 @@ func (d *dashboard) record(ctx context.Context, c Change) {
 	case d.SignIn != nil:
 		actor = signin.Actor(actor)
 	}
-	err := d.Store.Audit.Add(ctx, store.Change{World: c.World, At: c.At, Actor: actor, Action: c.What, Object: c.To, Detail: c.More})
-	if err != nil {
-		d.Log.Error("a change could not be recorded", "what", c.What, "to", c.To, "by", actor, "error", err)
-	}
+	d.Store.Audit.Note(ctx, d.Log, store.Change{World: c.World, At: c.At, Actor: actor, Action: c.What, Object: c.To, Detail: c.More})
 }

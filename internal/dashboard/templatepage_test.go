@@ -119,7 +119,7 @@ func TestRightsOfTemplates(t *testing.T) {
 		t.Errorf("stands at %+v", now.Template)
 	}
 	body(t, h.ask(path+"/publish", h.admin, form()), 303)
-	changes, err := h.store.Audit.List(t.Context(), email.Test, 1)
+	changes, _, err := h.store.Audit.Latest(t.Context(), []email.World{email.Test}, "", 1)
 	if err != nil || len(changes) != 1 || changes[0].Actor != "user:ada" || changes[0].Action != "template.published" {
 		t.Errorf("recorded %+v, %v", changes, err)
 	}

@@ -207,7 +207,7 @@ func TestEditPublishRestore(t *testing.T) {
 	now = w.stored(id)
 	body(t, w.post(path+"/delete", url.Values{"etag": {now.ETag}}, nil), 303)
 	body(t, w.get(path), 404)
-	changes, err := w.store.Audit.List(t.Context(), email.Test, 20)
+	changes, _, err := w.store.Audit.Latest(t.Context(), []email.World{email.Test}, "", 20)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,12 +95,12 @@ func TestRecordNamesTheUser(t *testing.T) {
 	m.World = email.Live
 	h.accept(m, &email.Content{Text: "x"})
 	body(t, h.ask("/ui/messages/"+m.ID+"/cancel", h.admin, url.Values{}), http.StatusSeeOther)
-	list, err := h.store.Audit.List(t.Context(), email.Live, 1)
+	list, _, err := h.store.Audit.Latest(t.Context(), []email.World{email.Live}, "", 1)
 	if err != nil || len(list) != 1 || list[0].Actor != "user:ada" || list[0].Action != "message.canceled" || list[0].Object != m.ID {
 		t.Errorf("%+v, %v", list, err)
 	}
 	body(t, h.ask("/ui/keys", h.admin, url.Values{"name": {"shop"}, "preset": {"sending"}}), http.StatusOK)
-	list, err = h.store.Audit.List(t.Context(), email.Live, 2)
+	list, _, err = h.store.Audit.Latest(t.Context(), []email.World{email.Live}, "", 2)
 	if err != nil || len(list) != 2 || list[0].Actor != "user:ada" || list[0].Action != "api_key.created" || list[1].Action != "message.canceled" {
 		t.Errorf("%+v, %v", list, err)
 	}

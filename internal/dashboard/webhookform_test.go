@@ -99,7 +99,7 @@ func TestWebhooksAreMadeChangedAndDeleted(t *testing.T) {
 	if _, err := h.store.Webhooks.Get(t.Context(), email.Live, made.ID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("deleted, and: %v", err)
 	}
-	changes, err := h.store.Audit.List(t.Context(), email.Live, 20)
+	changes, _, err := h.store.Audit.Latest(t.Context(), []email.World{email.Live}, "", 20)
 	if err != nil {
 		t.Fatal(err)
 	}

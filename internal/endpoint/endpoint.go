@@ -136,14 +136,11 @@ func changed(before, after *store.Webhook) (names []string) {
 	return names
 }
 
-// record notes who did what, without the path of the URL, which may be secret. What was
-// done stands, whether it can be noted or not.
+// record notes who did what, without the path of the URL, which may be secret.
 func (d *Desk) record(ctx context.Context, a Actor, action string, h *store.Webhook, detail string) {
 	if u, err := url.Parse(h.URL); err == nil {
 		detail = strings.TrimSpace(u.Host + " " + detail)
 	}
 	c := store.Change{World: h.World, At: d.now(), Actor: a.Name, Action: "webhook." + action, Object: h.ID, Detail: detail, Request: a.Request}
-	if err := d.Store.Audit.Add(ctx, c); err != nil && d.Log != nil {
-		d.Log.Error("a change was not recorded", "action", c.Action, "actor", c.Actor, "object", h.ID, "error", err)
-	}
+	d.Store.Audit.Note(ctx, d.Log, c)
 }

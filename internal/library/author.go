@@ -22,12 +22,9 @@ type Author struct {
 // Condition says whether a template with this ETag may be changed.
 type Condition func(etag string) bool
 
-// record notes who did what. What was done stands, whether it can be noted or not.
+// record notes who did what.
 func (l *Library) record(ctx context.Context, a Author, d *decision) {
-	c := store.Change{World: a.World, At: a.At, Actor: a.Name, Action: d.action, Object: d.change.ID, Detail: d.detail, Request: a.Request}
-	if err := l.store.Audit.Add(ctx, c); err != nil {
-		l.log.Error("a change was not recorded", "action", c.Action, "actor", c.Actor, "object", c.Object, "error", err)
-	}
+	l.store.Audit.Note(ctx, l.log, store.Change{World: a.World, At: a.At, Actor: a.Name, Action: d.action, Object: d.change.ID, Detail: d.detail, Request: a.Request})
 }
 
 // as says what a decision does, for the record of changes; about is beside the name.

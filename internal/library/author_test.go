@@ -37,7 +37,7 @@ func TestChangesAreRecorded(t *testing.T) {
 	if err := s.Delete(t.Context(), author(), "b"); err != nil {
 		t.Fatal(err)
 	}
-	list, err := st.Audit.List(t.Context(), email.Live, 20)
+	list, _, err := st.Audit.Latest(t.Context(), []email.World{email.Live}, "", 20)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func TestSessionsAreSeenAndEnded(t *testing.T) {
 		if err := f.SignOutOthers(ctx, boToken); !errors.Is(err, ErrSignedOut) {
 			t.Errorf("by a session that is over: %v", err)
 		}
-		changes, err := f.Store.Audit.List(ctx, email.Live, 20)
+		changes, _, err := f.Store.Audit.Latest(ctx, []email.World{email.Live}, "", 20)
 		var did []string
 		for _, c := range changes {
 			if strings.Contains(c.Action, "session") || strings.Contains(c.Action, "signed_out") {

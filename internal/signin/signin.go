@@ -210,14 +210,11 @@ func (d *Desk) ChangePassword(ctx context.Context, u *store.User, old, password 
 // Actor is a user in the record of changes.
 func Actor(name string) string { return "user:" + name }
 
-// record notes who did what. What was done stands, whether it can be noted or not.
+// record notes who did what.
 func (d *Desk) record(ctx context.Context, actor, action string, u *store.User, detail string) {
-	err := d.Store.Audit.Add(ctx, store.Change{
+	d.Store.Audit.Note(ctx, d.Log, store.Change{
 		World: email.Live, At: d.Now(), Actor: actor, Action: action, Object: u.ID, Detail: strings.TrimSpace(u.Name + " " + detail),
 	})
-	if err != nil {
-		d.Log.Error("a change was not recorded", "action", action, "object", u.ID, "error", err)
-	}
 }
 
 // canonical is a name as it is compared (RFC 8265, 3.3); empty: it is none.

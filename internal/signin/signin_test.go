@@ -336,7 +336,7 @@ func TestRoleChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.over(token, "removed")
-		changes, err := f.Store.Audit.List(ctx, email.Live, 20)
+		changes, _, err := f.Store.Audit.Latest(ctx, []email.World{email.Live}, "", 20)
 		var did []string
 		for _, c := range changes {
 			did = append(did, c.Actor+" "+c.Action+" "+c.Detail)

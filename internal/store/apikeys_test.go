@@ -333,7 +333,7 @@ func TestAudit(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		got, err := f.Audit.List(ctx, email.Live, 10)
+		got, _, err := f.Audit.Latest(ctx, []email.World{email.Live}, "", 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -364,7 +364,7 @@ func TestAudit(t *testing.T) {
 				t.Errorf("from %q: %v", bad, err)
 			}
 		}
-		if got, err := f.Audit.List(ctx, email.Live, 1); err != nil || len(got) != 1 {
+		if got, _, err := f.Audit.Latest(ctx, []email.World{email.Live}, "", 1); err != nil || len(got) != 1 {
 			t.Errorf("one: %v, %v", got, err)
 		}
 	})

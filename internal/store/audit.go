@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
@@ -59,6 +60,14 @@ func (a *Audit) Add(ctx context.Context, c Change) error {
 	return nil
 }
 
+// Note records a change that was made. What was done stands, whether it can be noted or
+// not: then the log says so, if there is one.
+func (a *Audit) Note(ctx context.Context, log *slog.Logger, c Change) {
+	if err := a.Add(ctx, c); err != nil && log != nil {
+		log.Error("a change was not recorded", "action", c.Action, "actor", c.Actor, "object", c.Object, "error", err)
+	}
+}
+
 // placed is a change and where it stands in the record of its world.
 type placed struct {
 	Change
@@ -86,16 +95,6 @@ func (a *Audit) read(ctx context.Context, w email.World, before string, limit in
 		list = append(list, placed{Change{w, fromMS(s.At), s.Actor, s.Action, s.Object, s.Detail, s.Request}, e.ID})
 	}
 	return list, nil
-}
-
-// List reads the latest changes of a world, newest first. What cannot be read is left out.
-func (a *Audit) List(ctx context.Context, w email.World, limit int) ([]Change, error) {
-	found, err := a.read(ctx, w, "", limit)
-	list := make([]Change, len(found))
-	for i, c := range found {
-		list[i] = c.Change
-	}
-	return list, err
 }
 
 // Latest reads the changes of several worlds as one list, newest first. A world tells
